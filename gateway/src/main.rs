@@ -1,1 +1,7 @@
-fn main() {}
+//! The `madoguchi` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gateway::cli::run(std::env::args_os())
+}
