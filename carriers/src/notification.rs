@@ -1,0 +1,1 @@
+//! Notifications a carrier's TSM sends the gateway.
