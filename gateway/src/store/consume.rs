@@ -1,0 +1,188 @@
+//! The one place where a verified token becomes the right to write keys.
+//!
+//! A [`ConsumedAuthorization`] comes from [`consume`], which spends a token in one durable transaction, or from [`consumed`], which
+//! reads back a row that `consume` wrote; nothing else writes that row.
+//!
+//! ```
+//! fn token(authorization: gateway::store::consume::ConsumedAuthorization) -> gateway::digest::Digest {
+//!     authorization.token_sha256()
+//! }
+//! ```
+//! It is not made from a token,
+//! ```compile_fail,E0277
+//! fn made(token: authority::VerifiedToken) -> gateway::store::consume::ConsumedAuthorization {
+//!     token.into()
+//! }
+//! ```
+//! nor from its parts,
+//! ```compile_fail,E0451
+//! fn made(
+//!     order: uuid::Uuid,
+//!     authorization: gateway::store::Authorization,
+//! ) -> gateway::store::consume::ConsumedAuthorization {
+//!     gateway::store::consume::ConsumedAuthorization { order, authorization }
+//! }
+//! ```
+//! nor copied.
+//! ```compile_fail,E0599
+//! fn copied(
+//!     authorization: gateway::store::consume::ConsumedAuthorization,
+//! ) -> [gateway::store::consume::ConsumedAuthorization; 2] {
+//!     [authorization.clone(), authorization]
+//! }
+//! ```
+
+use authority::VerifiedToken;
+use order::OrderState;
+use uuid::Uuid;
+
+use super::{
+    CommitError, Conflict, Store, StoreError,
+    record::{Authorization, GrantedWrite, OrderRecord},
+};
+use crate::{audit, digest::Digest};
+
+/// The right to make an order's key writes, as stored.
+#[derive(Debug)]
+pub struct ConsumedAuthorization {
+    order: Uuid,
+    authorization: Authorization,
+}
+
+/// What a token is consumed for.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The order's whole list of key writes.
+    pub writes: Vec<GrantedWrite>,
+    /// The time now, milliseconds since the Unix epoch.
+    pub consumed_ms: i64,
+    /// Until when a key write may begin, milliseconds since the Unix epoch.
+    pub execute_by_ms: i64,
+}
+
+/// A token that was not consumed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConsumeError {
+    /// It was consumed before (T09).
+    #[error("the token was consumed before")]
+    Replayed,
+    /// Its number is not above the highest of its terminal (T10).
+    #[error("the token's number is not above the highest of its terminal")]
+    StaleSeq,
+    /// The order's new state is not `Authorized` with exactly the writes granted.
+    #[error("the order's state does not carry the writes granted")]
+    Mismatch,
+    /// The order changed meanwhile, or is authorized already.
+    #[error("the order changed meanwhile")]
+    Conflict,
+    /// Nothing happened.
+    #[error(transparent)]
+    Unavailable(StoreError),
+    /// It may have been consumed.
+    #[error("whether the token was consumed is not known: start the node again and read it back")]
+    UnknownOutcome,
+}
+
+/// What one transaction writes: token, number, authorization and order.
+#[derive(Debug)]
+pub(super) struct Consumption {
+    pub(super) order: OrderRecord,
+    pub(super) authorization: Authorization,
+}
+
+/// Spends a token for an order: token id and number, authorization, the order's new state and the audit record, in one durable
+/// transaction. `order` is the record as read with its state already `Authorized`; its `authorization` is filled in here.
+///
+/// # Errors
+/// [`ConsumeError`]; nothing is spent unless it is [`ConsumeError::UnknownOutcome`].
+pub async fn consume(
+    store: &Store,
+    token: VerifiedToken,
+    order: OrderRecord,
+    grant: Grant,
+    audit: audit::Entry,
+) -> Result<ConsumedAuthorization, ConsumeError> {
+    let authorization = Authorization {
+        token_sha256: Digest::from(*token.token_sha256()),
+        jti: token.jti().to_owned(),
+        seq: token.seq(),
+        issuer: token.iss().to_owned(),
+        terminal: token.term().to_owned(),
+        clerk: token.clerk().to_owned(),
+        policy_version: token.policy_version().to_owned(),
+        consumed_ms: grant.consumed_ms,
+        execute_by_ms: grant.execute_by_ms,
+        writes: grant.writes,
+    };
+    spend(store, order, authorization, audit).await
+}
+
+async fn spend(
+    store: &Store,
+    order: OrderRecord,
+    authorization: Authorization,
+    audit: audit::Entry,
+) -> Result<ConsumedAuthorization, ConsumeError> {
+    if !carries(&order.state, &authorization.writes) {
+        return Err(ConsumeError::Mismatch);
+    }
+    let order = OrderRecord { authorization: Some(authorization.clone()), ..order };
+    let consumed = ConsumedAuthorization { order: order.id, authorization: authorization.clone() };
+    let consumption = Consumption { order, authorization };
+    store.request(Vec::new(), Some(consumption), vec![audit]).await?;
+    Ok(consumed)
+}
+
+/// The authorization consumed for an order, read back.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be read.
+pub async fn consumed(
+    store: &Store,
+    order: Uuid,
+) -> Result<Option<ConsumedAuthorization>, StoreError> {
+    let authorization = store.authorization(order).await?;
+    Ok(authorization.map(|authorization| ConsumedAuthorization { order, authorization }))
+}
+
+impl ConsumedAuthorization {
+    /// The order it is for.
+    pub fn order(&self) -> Uuid {
+        self.order
+    }
+
+    /// SHA-256 of the token's compact text.
+    pub fn token_sha256(&self) -> Digest {
+        self.authorization.token_sha256
+    }
+
+    /// The key writes it allows, in order, and nothing else.
+    pub fn writes(&self) -> &[GrantedWrite] {
+        &self.authorization.writes
+    }
+
+    /// Until when a key write may begin, milliseconds since the Unix epoch.
+    pub fn execute_by_ms(&self) -> i64 {
+        self.authorization.execute_by_ms
+    }
+}
+
+fn carries(state: &OrderState, granted: &[GrantedWrite]) -> bool {
+    let OrderState::Authorized { writes } = state else { return false };
+    writes.len() == granted.len()
+        && writes.iter().zip(granted).all(|(write, grant)| {
+            write.kind == grant.kind && write.attempts_max == grant.attempts_max
+        })
+}
+
+impl From<CommitError> for ConsumeError {
+    fn from(error: CommitError) -> ConsumeError {
+        match error {
+            CommitError::Conflict { what: Conflict::TokenSpent } => ConsumeError::Replayed,
+            CommitError::Conflict { what: Conflict::SeqStale } => ConsumeError::StaleSeq,
+            CommitError::Conflict { .. } => ConsumeError::Conflict,
+            CommitError::Unavailable(error) => ConsumeError::Unavailable(error),
+            CommitError::UnknownOutcome => ConsumeError::UnknownOutcome,
+        }
+    }
+}
