@@ -6,7 +6,10 @@ use arc_swap::ArcSwap;
 use authority::Authority;
 use carriers::{Carrier, route::Router};
 
-use crate::{custody::Custody, engine, receipt::Receipts, settings::Settings, store::Store};
+use crate::{
+    custody::Custody, engine, principal::Principals, receipt::Receipts, settings::Settings,
+    store::Store,
+};
 
 /// A node's parts, shared. It dereferences to [`Parts`].
 #[derive(Clone)]
@@ -14,7 +17,7 @@ pub struct App(Arc<Parts>);
 
 /// The parts of a node, each made once at start.
 pub struct Parts {
-    /// The configuration the node started with; [`Parts::authority`] is the one section that is read again while it runs.
+    /// The configuration the node started with; authority and principals are read again on SIGHUP.
     pub settings: Settings,
     /// Orders, secure elements, consumed tokens and the audit chain.
     pub store: Store,
@@ -26,6 +29,8 @@ pub struct Parts {
     pub router: Router,
     /// Issuers, terminals, clerks, deny lists and policy; swapped whole on SIGHUP.
     pub authority: ArcSwap<Authority>,
+    /// Client certificates and what each may do; swapped whole on SIGHUP.
+    pub principals: ArcSwap<Principals>,
     /// The signing key of provisioning receipts.
     pub receipts: Receipts,
     /// Wakes the engine for an order.

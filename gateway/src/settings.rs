@@ -3,6 +3,8 @@
 //! `conf` loads it in layers (shipped < file < environment) and refuses unknown keys with their path; this module owns what the keys
 //! mean. Every limit has a default, a least and a most, beside its field.
 
+mod load;
+
 use std::path::PathBuf;
 
 use carriers::{json::JsonCarrierSettings, route::RouteRule};
@@ -10,8 +12,10 @@ use garde::Validate;
 use scp::profile::{SeProfile, ServiceProfile};
 use serde::{Deserialize, Serialize};
 
+pub use load::{SettingsError, layers, load};
+
 /// Everything a node needs to start.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Who this node is and where it keeps its data.
@@ -64,8 +68,25 @@ pub struct Settings {
     pub sandbox: bool,
 }
 
+impl Settings {
+    /// The tenant of this name.
+    pub fn tenant(&self, id: &str) -> Option<&Tenant> {
+        self.tenants.iter().find(|tenant| tenant.id == id)
+    }
+
+    /// The SE profile of this name.
+    pub fn se_profile(&self, name: &str) -> Option<&SeProfile> {
+        self.se_profiles.iter().find(|profile| profile.name == name)
+    }
+
+    /// The service of this name.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.profile.name == name)
+    }
+}
+
 /// Identity and data directory of a node.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct Node {
     /// Name in logs, audit records and receipts.
@@ -77,7 +98,7 @@ pub struct Node {
 }
 
 /// The listening side.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
     /// Address and port; port 0 takes a free one.
@@ -135,7 +156,7 @@ pub struct Server {
 }
 
 /// Sealed custody: AES-256-GCM per key under a key-encryption key from a file.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct Custody {
     /// File with the key-encryption key, 64 hexadecimal digits, mode 0600 or stricter.
@@ -144,7 +165,7 @@ pub struct Custody {
 }
 
 /// Budgets of the durable executor.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, Deserialize, Validate)]
 #[serde(deny_unknown_fields, default)]
 pub struct Engine {
     /// Orders worked on at a time.
@@ -189,7 +210,7 @@ impl Default for Engine {
 }
 
 /// One client certificate is one principal.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct PrincipalRule {
     /// Name in logs and audit records.
@@ -237,7 +258,7 @@ pub enum Role {
 }
 
 /// A subscriber base: a carrier's or an MVNO's.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct Tenant {
     /// Lower-case name.
@@ -253,7 +274,7 @@ pub struct Tenant {
 }
 
 /// A service and the load file it is installed from.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// AIDs, public values and probe.
@@ -263,7 +284,7 @@ pub struct Service {
 }
 
 /// A party whose signature on key material is accepted.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceProvider {
     /// `kid` of its signatures.
