@@ -1,0 +1,378 @@
+//! What is on record about a product: which SCP03 it speaks, and what its applet may be given.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+
+use crate::aid::Aid;
+use crate::effect::{ContentRules, ServiceContent};
+use crate::error::ApiMisuse;
+use crate::hexadecimal::{self, array, serde_as_text};
+use crate::keyset::version::KeyLength;
+
+/// i, bit 1: S16, challenges and MACs of 16 bytes (Amendment D 1.2).
+const I_S16: u8 = 0x01;
+/// i, bit 5: the card challenge is pseudo-random (AmdD Table 5-1).
+const I_PSEUDO_RANDOM: u8 = 0x10;
+/// i, bit 6: R-MAC is supported (AmdD Table 5-1).
+const I_R_MAC: u8 = 0x20;
+/// i, bit 7: R-ENCRYPTION is supported (AmdD Table 5-1).
+const I_R_ENCRYPTION: u8 = 0x40;
+
+/// Clear data bytes in a short command under C-DECRYPTION: 239 + 1 padded to 240, + 8 of C-MAC.
+const BLOCK_MOST: u8 = 239;
+const BLOCK_LEAST: u8 = 32;
+const BLOCK_DEFAULT: u8 = 223;
+
+/// One SE product's secure channel, as on record. An SE that differs is refused, never adapted to.
+///
+/// In text, `i` and the level are two hexadecimal digits. Unknown members are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeProfile {
+    /// Name by which routes refer to it.
+    pub name: String,
+    /// The SCP03 parameter i (AmdD Table 5-1): 00, 10, 20, 30, 60 or 70.
+    #[serde(with = "hexadecimal::byte")]
+    pub i: u8,
+    /// Length of the keys of every key set.
+    pub key_length: KeyLength,
+    /// The security level to open channels with.
+    pub level: SecurityLevel,
+    /// How PUT KEY carries an encrypted key.
+    pub put_key_block: PutKeyBlock,
+    /// How the first key set gives way to ours.
+    pub takeover: Takeover,
+    /// Clear data bytes per STORE DATA or LOAD command, 32..=239.
+    #[serde(default = "block_default", deserialize_with = "block_within_bounds")]
+    pub block_max: u8,
+    /// Whether scripts may be wrapped against a predicted card challenge.
+    #[serde(default)]
+    pub one_shot: bool,
+    /// Whether key writes may be sent at level 03, where no answer can be proved.
+    #[serde(default)]
+    pub no_r_mac: bool,
+}
+
+impl SeProfile {
+    /// Whether the SE offers the level: R-MAC and R-ENCRYPTION only where `i` has their bits.
+    #[must_use]
+    pub fn allows(&self, level: SecurityLevel) -> bool {
+        level_is_offered(self.i, level)
+    }
+
+    /// Whether card challenges are pseudo-random, and so can be checked.
+    #[must_use]
+    pub fn has_pseudo_random_challenge(&self) -> bool {
+        is_pseudo_random(self.i)
+    }
+
+    /// Whether the members fit each other: `i` is one this crate speaks and offers `level`.
+    ///
+    /// # Errors
+    /// [`ApiMisuse`] naming the member that does not fit.
+    pub fn check(&self) -> Result<(), ApiMisuse> {
+        if self.i & I_S16 != 0 {
+            return Err(ApiMisuse::Unsupported { what: "S16, MACs and challenges of 16 bytes" });
+        }
+        let rfu = !(I_PSEUDO_RANDOM | I_R_MAC | I_R_ENCRYPTION);
+        let encryption_alone = self.i & (I_R_MAC | I_R_ENCRYPTION) == I_R_ENCRYPTION;
+        if self.i & rfu != 0 || encryption_alone {
+            return Err(ApiMisuse::Invalid { what: "i", why: "not a value of AmdD Table 5-1" });
+        }
+        if !self.allows(self.level) {
+            return Err(ApiMisuse::Level { level: self.level, i: self.i });
+        }
+        if !(BLOCK_LEAST..=BLOCK_MOST).contains(&self.block_max) {
+            return Err(ApiMisuse::Invalid { what: "block_max", why: "outside 32..=239" });
+        }
+        Ok(())
+    }
+
+    /// The least security level at which a key may be written: the best the SE offers, at least
+    /// C-MAC, C-DECRYPTION and R-MAC unless the profile says `no_r_mac`.
+    #[must_use]
+    pub fn key_write_level(&self) -> SecurityLevel {
+        if self.allows(SecurityLevel::All) {
+            SecurityLevel::All
+        } else if self.allows(SecurityLevel::CMacCDecRMac) || !self.no_r_mac {
+            SecurityLevel::CMacCDecRMac
+        } else {
+            SecurityLevel::CMacCDec
+        }
+    }
+}
+
+/// Whether `i` announces pseudo-random card challenges.
+pub(crate) fn is_pseudo_random(i: u8) -> bool {
+    i & I_PSEUDO_RANDOM != 0
+}
+
+/// Whether `i` offers the level.
+pub(crate) fn level_is_offered(i: u8, level: SecurityLevel) -> bool {
+    (!level.has_r_mac() || i & I_R_MAC != 0)
+        && (!level.has_r_encryption() || i & I_R_ENCRYPTION != 0)
+}
+
+fn block_default() -> u8 {
+    BLOCK_DEFAULT
+}
+
+fn block_within_bounds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let bytes = u8::deserialize(deserializer)?;
+    if (BLOCK_LEAST..=BLOCK_MOST).contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(serde::de::Error::custom("block_max lies between 32 and 239"))
+    }
+}
+
+/// How PUT KEY carries an encrypted AES key (AmdD §7.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PutKeyBlock {
+    /// The block begins with the length of the clear key, as AmdD Table 7-10 has it.
+    LengthPrefixed,
+    /// The block is the cryptogram alone, as some products want it.
+    Plain,
+}
+
+/// How the first key set of a Security Domain gives way to ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Takeover {
+    /// One PUT KEY that replaces the set and gives it a new Key Version Number.
+    Renumber,
+    /// PUT KEY of a second set, then DELETE \[key\] of the first from a session under the second.
+    AddThenDelete,
+}
+
+/// The protection of a session's commands and answers (AmdD Table 7-3), printed as two digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SecurityLevel {
+    /// C-MAC.
+    CMac = 0x01,
+    /// C-DECRYPTION and C-MAC.
+    CMacCDec = 0x03,
+    /// C-MAC and R-MAC.
+    CMacRMac = 0x11,
+    /// C-DECRYPTION, C-MAC and R-MAC.
+    CMacCDecRMac = 0x13,
+    /// C-DECRYPTION, R-ENCRYPTION, C-MAC and R-MAC.
+    All = 0x33,
+}
+
+/// A byte or text that is no security level of SCP03.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a security level is one of 01, 03, 11, 13, 33")]
+pub struct SecurityLevelError;
+
+impl SecurityLevel {
+    /// The level with this coding.
+    ///
+    /// # Errors
+    /// [`SecurityLevelError`] for any other byte; 00 is no level.
+    pub fn from_byte(byte: u8) -> Result<SecurityLevel, SecurityLevelError> {
+        match byte {
+            0x01 => Ok(SecurityLevel::CMac),
+            0x03 => Ok(SecurityLevel::CMacCDec),
+            0x11 => Ok(SecurityLevel::CMacRMac),
+            0x13 => Ok(SecurityLevel::CMacCDecRMac),
+            0x33 => Ok(SecurityLevel::All),
+            _ => Err(SecurityLevelError),
+        }
+    }
+
+    /// The coding on the wire.
+    #[must_use]
+    pub fn to_byte(self) -> u8 {
+        self as u8
+    }
+
+    /// Whether command data is encrypted.
+    #[must_use]
+    pub fn has_c_decryption(self) -> bool {
+        self.to_byte() & 0x02 != 0
+    }
+
+    /// Whether answers carry a MAC.
+    #[must_use]
+    pub fn has_r_mac(self) -> bool {
+        self.to_byte() & 0x10 != 0
+    }
+
+    /// Whether answer data is encrypted.
+    #[must_use]
+    pub fn has_r_encryption(self) -> bool {
+        self.to_byte() & 0x20 != 0
+    }
+
+    /// Whether this level protects everything that `other` protects.
+    #[must_use]
+    pub fn covers(self, other: SecurityLevel) -> bool {
+        self.to_byte() & other.to_byte() == other.to_byte()
+    }
+}
+
+impl fmt::Display for SecurityLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02X}", self.to_byte())
+    }
+}
+
+impl FromStr for SecurityLevel {
+    type Err = SecurityLevelError;
+
+    fn from_str(text: &str) -> Result<SecurityLevel, SecurityLevelError> {
+        let [byte] = array(text).ok_or(SecurityLevelError)?;
+        SecurityLevel::from_byte(byte)
+    }
+}
+
+serde_as_text!(SecurityLevel);
+
+/// One service: the applet, what it is installed with, and what of it is public.
+///
+/// All byte strings are hexadecimal in text. Unknown members are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceProfile {
+    /// Name by which orders refer to it.
+    pub name: String,
+    /// Executable Load File.
+    pub load_file: Aid,
+    /// Executable Module inside it.
+    pub module: Aid,
+    /// Instance.
+    pub applet: Aid,
+    /// Content of the application-specific parameters, tag C9, of INSTALL; public.
+    #[serde(with = "hexadecimal::bytes")]
+    pub install_parameters: Vec<u8>,
+    /// Privileges of the instance (CS 2.3.1 §11.1.2), a list of bytes.
+    #[serde(with = "hexadecimal::byte_list")]
+    pub privileges: Vec<u8>,
+    /// Data groupings that carry nothing secret.
+    #[serde(with = "hexadecimal::word_list")]
+    pub public_dgis: Vec<u16>,
+    /// Data groupings that carry keys or personal secrets.
+    #[serde(with = "hexadecimal::word_list")]
+    pub secret_dgis: Vec<u16>,
+    /// How to see afterwards whether the applet took its keys. Without one it may be given none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ApplicationProbe>,
+}
+
+impl ServiceProfile {
+    /// What of this service may be placed on an SE without a permit.
+    #[must_use]
+    pub fn content_rules(&self) -> ContentRules {
+        ContentRules::of_service(ServiceContent {
+            load_file: self.load_file,
+            module: self.module,
+            applet: self.applet,
+            privileges: self.privileges.clone(),
+            install_parameters: self.install_parameters.clone(),
+            public_dgis: self.public_dgis.iter().copied().collect(),
+            personalized_life_cycle: self.probe.map(|probe| probe.life_cycle),
+        })
+    }
+}
+
+/// What a personalized applet shows under R-MAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplicationProbe {
+    /// Its life cycle state in GET STATUS.
+    #[serde(with = "hexadecimal::byte")]
+    pub life_cycle: u8,
+    /// The tag whose GET DATA answers the SHA-256 of its public key.
+    #[serde(with = "hexadecimal::word")]
+    pub tag: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(i: u8, level: SecurityLevel) -> SeProfile {
+        SeProfile {
+            name: "test".into(),
+            i,
+            key_length: KeyLength::Aes128,
+            level,
+            put_key_block: PutKeyBlock::LengthPrefixed,
+            takeover: Takeover::Renumber,
+            block_max: BLOCK_DEFAULT,
+            one_shot: false,
+            no_r_mac: false,
+        }
+    }
+
+    #[test]
+    fn i_decides_which_levels_are_offered() {
+        use SecurityLevel::{All, CMac, CMacCDec, CMacCDecRMac, CMacRMac};
+        let levels = [CMac, CMacCDec, CMacRMac, CMacCDecRMac, All];
+        for (i, offered) in [
+            (0x00, &levels[..2]),
+            (0x10, &levels[..2]),
+            (0x20, &levels[..4]),
+            (0x30, &levels[..4]),
+            (0x60, &levels[..]),
+            (0x70, &levels[..]),
+        ] {
+            for level in levels {
+                let checked = profile(i, level).check();
+                assert_eq!(checked.is_ok(), offered.contains(&level), "i {i:02X}, level {level}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_values_of_i_are_refused() {
+        for i in (0..=u8::MAX).filter(|i| ![0x00, 0x10, 0x20, 0x30, 0x60, 0x70].contains(i)) {
+            let refused = profile(i, SecurityLevel::CMac).check();
+            assert_eq!(i & 1 != 0, matches!(refused, Err(ApiMisuse::Unsupported { .. })));
+            assert!(refused.is_err(), "i {i:02X}");
+        }
+    }
+
+    #[test]
+    fn keys_are_written_at_the_best_level_on_offer() {
+        assert_eq!(profile(0x70, SecurityLevel::CMac).key_write_level(), SecurityLevel::All);
+        assert_eq!(profile(0x30, SecurityLevel::CMac).key_write_level(), SecurityLevel::CMacCDecRMac);
+        let mut bare = profile(0x10, SecurityLevel::CMac);
+        assert_eq!(bare.key_write_level(), SecurityLevel::CMacCDecRMac);
+        bare.no_r_mac = true;
+        assert_eq!(bare.key_write_level(), SecurityLevel::CMacCDec);
+    }
+
+    #[test]
+    fn text_is_hexadecimal_and_strict() {
+        let text = r#"{"name":"p","i":"70","key_length":"aes-128","level":"33",
+            "put_key_block":"length-prefixed","takeover":"add-then-delete"}"#;
+        let read: SeProfile = serde_json::from_str(text).unwrap();
+        assert_eq!((read.i, read.level, read.block_max), (0x70, SecurityLevel::All, 223));
+        let again = serde_json::to_string(&read).unwrap();
+        assert_eq!(serde_json::from_str::<SeProfile>(&again).unwrap(), read);
+        let longer = again.replace("223", "240");
+        assert!(serde_json::from_str::<SeProfile>(&longer).is_err());
+        let unknown = again.replace("one_shot", "oneshot");
+        assert!(serde_json::from_str::<SeProfile>(&unknown).is_err());
+        assert!(serde_json::from_str::<SecurityLevel>("\"23\"").is_err());
+    }
+
+    #[test]
+    fn services_round_trip() {
+        let text = r#"{"name":"s","load_file":"A000000001","module":"A000000002",
+            "applet":"A000000003","install_parameters":"C9FF","privileges":["00"],
+            "public_dgis":["0101"],"secret_dgis":["8201","8010"],
+            "probe":{"life_cycle":"0F","tag":"DF20"}}"#;
+        let read: ServiceProfile = serde_json::from_str(text).unwrap();
+        assert_eq!((read.privileges.as_slice(), read.secret_dgis[1]), ([0].as_slice(), 0x8010));
+        let again = serde_json::to_string(&read).unwrap();
+        assert_eq!(serde_json::from_str::<ServiceProfile>(&again).unwrap(), read);
+        assert!(again.contains("\"tag\":\"DF20\""));
+    }
+}

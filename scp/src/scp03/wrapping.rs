@@ -1,0 +1,252 @@
+//! Secure messaging of one command and one answer (AmdD §6.2.4 to §6.2.7).
+
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+
+use super::channel::Answered;
+use super::cipher::BLOCK;
+use super::cryptogram::S8;
+use super::session_keys::Schedules;
+use crate::apdu::{CommandApdu, DATA_MOST, push_lc, push_le, split_answer};
+use crate::profile::SecurityLevel;
+
+/// The full CMAC of the command before: sixteen bytes 00 before EXTERNAL AUTHENTICATE.
+pub(crate) type Chain = [u8; BLOCK];
+
+/// Tells the chaining vector of an answer from that of its command (AmdD §6.2.7).
+const ANSWER: u128 = 0x80 << 120;
+
+/// A command as it goes out.
+pub(crate) struct Secured {
+    pub(crate) bytes: Vec<u8>,
+    /// Its full CMAC, which the next command and the answer to this one are chained to.
+    pub(crate) chain: Chain,
+}
+
+/// Why a command cannot be secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum CommandFault {
+    /// The class byte already announces secure messaging.
+    #[error("the class byte {cla:02X} already announces secure messaging")]
+    Class {
+        /// The class byte.
+        cla: u8,
+    },
+    /// With padding and MAC the data exceeds even an extended command.
+    #[error("with padding and MAC the data does not fit into a command")]
+    TooLong,
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum AnswerFault {
+    /// It is no response APDU.
+    #[error("it is no response APDU")]
+    Malformed,
+    /// Success or a warning came without the R-MAC it must carry.
+    #[error("the R-MAC is missing")]
+    MissingMac,
+    /// The R-MAC is wrong.
+    #[error("the R-MAC is wrong")]
+    RMac,
+    /// The decrypted data does not end in padding, or is no whole number of blocks.
+    #[error("the padding is wrong")]
+    Padding,
+    /// An error status word came with data, which nothing protects.
+    #[error("an error came with unprotected data")]
+    DataWithError,
+}
+
+/// Encrypts and MACs one command. `counter` is the encryption counter of this command, 1 for the
+/// first after EXTERNAL AUTHENTICATE.
+pub(crate) fn secure(
+    keys: &Schedules,
+    level: SecurityLevel,
+    chain: &Chain,
+    counter: u32,
+    command: &CommandApdu,
+) -> Result<Secured, CommandFault> {
+    let cla = command.cla();
+    let class = SecuredClass::of(cla).ok_or(CommandFault::Class { cla })?;
+    // A command without data is not encrypted; its counter is spent all the same (§6.2.6).
+    let encrypted = level.has_c_decryption() && !command.data().is_empty();
+    let clear = command.data().len();
+    let padding = if encrypted { BLOCK.saturating_sub(clear.rem_euclid(BLOCK)) } else { 0 };
+    let lc = clear.saturating_add(padding).saturating_add(S8);
+    if lc > DATA_MOST {
+        return Err(CommandFault::TooLong);
+    }
+    let extended = command.is_extended() || lc > usize::from(u8::MAX);
+
+    let mut bytes = Vec::with_capacity(lc.saturating_add(9));
+    bytes.extend_from_slice(&[class.sent, command.ins(), command.p1(), command.p2()]);
+    push_lc(&mut bytes, lc, extended);
+    let header = bytes.len();
+    bytes.extend_from_slice(command.data());
+    if encrypted {
+        let padded = bytes.len().saturating_add(padding);
+        bytes.push(0x80);
+        bytes.resize(padded, 0x00);
+        let icv = keys.enc.encrypt_block(u128::from(counter).to_be_bytes());
+        let data = bytes.get_mut(header..).ok_or(CommandFault::TooLong)?;
+        keys.enc.encrypt_cbc(icv, data).ok_or(CommandFault::TooLong)?;
+    }
+    let chain = c_mac(keys, chain, &class, &bytes);
+    bytes.extend(chain.iter().take(S8));
+    push_le(&mut bytes, command.le(), extended);
+    Ok(Secured { bytes, chain })
+}
+
+/// CMAC over the chain and the command, with the class byte of the basic channel (§6.2.4).
+fn c_mac(keys: &Schedules, chain: &Chain, class: &SecuredClass, command: &[u8]) -> Chain {
+    let behind_class = command.get(1..).unwrap_or_default();
+    keys.mac.cmac(&[chain, &[class.maced], behind_class])
+}
+
+/// The class byte as it is MACed and as it is sent: secure messaging announced, ISO secure
+/// messaging not, the logical channel out of the MAC (§6.2.4; CS 2.3.1 Tables 11-11, 11-12).
+struct SecuredClass {
+    maced: u8,
+    sent: u8,
+}
+
+impl SecuredClass {
+    fn of(cla: u8) -> Option<SecuredClass> {
+        if cla & 0x40 == 0 {
+            // Channels 0 to 3 in bits 1 and 2.
+            let already_secured = cla & 0x0C != 0;
+            (!already_secured).then_some(SecuredClass { maced: cla & 0xF0 | 0x04, sent: cla | 0x04 })
+        } else {
+            // Channels 4 to 19 in bits 1 to 4; secure messaging in bit 6.
+            let already_secured = cla & 0x20 != 0;
+            (!already_secured).then_some(SecuredClass { maced: cla & 0x90 | 0x04, sent: cla | 0x20 })
+        }
+    }
+}
+
+/// Verifies and decrypts one answer. `chain` and `counter` are those of its command.
+pub(crate) fn open(
+    keys: &Schedules,
+    level: SecurityLevel,
+    chain: &Chain,
+    counter: u32,
+    answer: &[u8],
+) -> Result<Answered, AnswerFault> {
+    let (body, status) = split_answer(answer).map_err(|_| AnswerFault::Malformed)?;
+    if !level.has_r_mac() {
+        return Ok(Answered::new(body.to_vec(), status, false));
+    }
+    if !status.carries_mac() {
+        // Bare, and no reason to distrust the session (§6.2.5).
+        return match body {
+            [] => Ok(Answered::new(Vec::new(), status, false)),
+            _ => Err(AnswerFault::DataWithError),
+        };
+    }
+    let (data, mac) = body.split_last_chunk::<S8>().ok_or(AnswerFault::MissingMac)?;
+    let computed = keys.rmac.cmac(&[chain, data, &status.0.to_be_bytes()]);
+    let (computed, _) = computed.split_first_chunk::<S8>().ok_or(AnswerFault::RMac)?;
+    if !bool::from(mac.ct_eq(computed)) {
+        return Err(AnswerFault::RMac);
+    }
+    let mut data = data.to_vec();
+    // An answer without data is not encrypted (§6.2.7).
+    if level.has_r_encryption() && !data.is_empty() {
+        let icv = keys.enc.encrypt_block((u128::from(counter) | ANSWER).to_be_bytes());
+        let clear = keys.enc.decrypt_cbc(icv, &mut data).ok_or(AnswerFault::Padding)?.len();
+        data.truncate(clear);
+    }
+    Ok(Answered::new(data, status, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::derivations::Typed;
+    use super::super::session_keys::SessionKeys;
+    use super::*;
+    use crate::keyset::version::KeyLength;
+    use serde_json::Value;
+
+    fn entry(id: &str) -> Value {
+        let text = include_str!("../../../tests/vectors/scp03_primitives.json");
+        let entries: Vec<Value> = serde_json::from_str(text).unwrap();
+        assert_eq!(entries.len(), 3, "a vector is without a test");
+        entries.into_iter().find(|entry| entry["id"] == id).unwrap()
+    }
+
+    fn bytes(entry: &Value, name: &str) -> Vec<u8> {
+        entry[name].as_str().map(|text| hex::decode(text).unwrap()).unwrap_or_default()
+    }
+
+    fn schedules(entry: &Value) -> Schedules {
+        let mut keys = SessionKeys::<Typed>::zero(KeyLength::Aes128);
+        for (key, name) in
+            [(&mut keys.enc, "s_enc"), (&mut keys.mac, "s_mac"), (&mut keys.rmac, "s_rmac")]
+        {
+            let value = bytes(entry, name);
+            key.as_bytes_mut().iter_mut().zip(value).for_each(|(to, from)| *to = from);
+        }
+        keys.schedules()
+    }
+
+    #[test]
+    fn published_command_sequence_comes_out() {
+        let entry = entry("ojc-wrap-CMAC");
+        let keys = schedules(&entry);
+        let mut chain = [0; 16];
+        for exchange in entry["exchanges"].as_array().unwrap() {
+            let command = CommandApdu::parse(&bytes(exchange, "plain_capdu")).unwrap();
+            let secured = secure(&keys, SecurityLevel::CMac, &chain, 1, &command).unwrap();
+            assert_eq!(secured.bytes, bytes(exchange, "wrapped_capdu"));
+            chain = secured.chain;
+        }
+    }
+
+    #[test]
+    fn published_answer_opens_and_nothing_near_it_does() {
+        let entry = entry("dart-unwrap-ctr13");
+        let keys = schedules(&entry);
+        let chain: Chain = bytes(&entry, "mac_chain").try_into().unwrap();
+        let answer = bytes(&entry, "wrapped_rapdu");
+        let opened = open(&keys, SecurityLevel::All, &chain, 13, &answer).unwrap();
+        let plain = [opened.data(), &opened.status().0.to_be_bytes()].concat();
+        assert_eq!(plain, bytes(&entry, "plain_rapdu"));
+        assert!(opened.is_authenticated());
+        for bit in 0..(answer.len() - 2) * 8 {
+            let mut flipped = answer.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let refused = open(&keys, SecurityLevel::All, &chain, 13, &flipped);
+            assert_eq!(refused.err(), Some(AnswerFault::RMac));
+        }
+        let other_counter = open(&keys, SecurityLevel::All, &chain, 14, &answer);
+        assert!(other_counter.is_err() || other_counter.is_ok_and(|o| o.data() != opened.data()));
+    }
+
+    #[test]
+    fn published_cmac_comes_out() {
+        let entry = entry("yubinet-cmac-primitive");
+        let chain = bytes(&entry, "mac_chain");
+        let mac = schedules(&entry).mac.cmac(&[&chain, &bytes(&entry, "macced_bytes")]);
+        assert_eq!(mac[..8], bytes(&entry, "mac8")[..]);
+    }
+
+    #[test]
+    fn the_logical_channel_stays_on_the_wire_and_out_of_the_mac() {
+        for (cla, maced, sent) in [
+            (0x80, 0x84, 0x84),
+            (0x81, 0x84, 0x85),
+            (0x83, 0x84, 0x87),
+            (0x00, 0x04, 0x04),
+            (0x90, 0x94, 0x94),
+            (0xC0, 0x84, 0xE0),
+            (0xCF, 0x84, 0xEF),
+            (0x50, 0x14, 0x70),
+        ] {
+            let class = SecuredClass::of(cla).unwrap();
+            assert_eq!((class.maced, class.sent), (maced, sent), "{cla:02X}");
+        }
+        for cla in [0x84, 0x88, 0x0C, 0xE0, 0x67] {
+            assert!(SecuredClass::of(cla).is_none(), "{cla:02X}");
+        }
+    }
+}
