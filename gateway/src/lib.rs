@@ -6,11 +6,16 @@
 
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod code;
+pub mod custody;
+pub mod digest;
 pub mod principal;
+pub mod receipt;
 pub mod server;
 pub mod settings;
+pub mod store;
 pub mod telemetry;
 
 pub use app::App;
