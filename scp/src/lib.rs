@@ -36,6 +36,8 @@
 
 pub mod aid;
 pub mod apdu;
+pub mod cap;
+pub mod cap;
 pub mod content;
 pub mod effect;
 pub mod error;

@@ -5,7 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 pub use super::wrapping::{AnswerFault, CommandFault};
-use super::derivations::{Custody, Origin, Typed, sealed::Wrapped};
+use super::derivations::{Custody, Origin, Typed, sealed::Wrapped as _};
 use super::session_keys::SessionKeys;
 use super::wrapping::{self, Chain};
 use crate::aid::Aid;
@@ -141,6 +141,12 @@ pub enum WrapError {
     SessionExhausted,
 }
 
+/// A script once it is wrapped, and the strongest effect in it.
+struct Wrapped {
+    commands: Vec<Vec<u8>>,
+    effect: Effect,
+}
+
 /// Which effects a script may have.
 #[derive(Clone, Copy)]
 enum Gate {
@@ -172,8 +178,8 @@ impl<O: Origin> Channel<O> {
     /// known to write no key.
     pub fn wrap(self, script: Script) -> Result<(Awaiting<O>, O::Wrapped), WrapError> {
         let gate = if O::GATED { Gate::Plain } else { Gate::Open };
-        let (awaiting, wrapped, effect) = self.secure(script, gate)?;
-        Ok((awaiting, O::Wrapped::wrapped(wrapped, effect)))
+        let (awaiting, Wrapped { commands, effect }) = self.secure(script, gate)?;
+        Ok((awaiting, O::Wrapped::wrapped(commands, effect)))
     }
 
     /// Identifies the session: SHA-256 over host challenge and card challenge.
@@ -198,7 +204,7 @@ impl<O: Origin> Channel<O> {
         self,
         Script(commands): Script,
         gate: Gate,
-    ) -> Result<(Awaiting<O>, Vec<Vec<u8>>, Effect), WrapError> {
+    ) -> Result<(Awaiting<O>, Wrapped), WrapError> {
         let mut session = self.session;
         let keys = session.keys.schedules();
         let mut strongest = Effect::Read;
@@ -216,7 +222,7 @@ impl<O: Origin> Channel<O> {
             sent.push(Sent { command, chain: secured.chain, counter });
             wrapped.push(secured.bytes);
         }
-        Ok((Awaiting { session, sent }, wrapped, strongest))
+        Ok((Awaiting { session, sent }, Wrapped { commands: wrapped, effect: strongest }))
     }
 }
 
@@ -249,8 +255,9 @@ impl Channel<Custody> {
             return Err(WrapError::Level { level, least });
         }
         let (script, write) = permit.into_script().into_parts();
-        let (awaiting, wrapped, effect) = self.secure(script, Gate::Granted(write.most()))?;
-        Ok((awaiting, GrantedScript::new(Outbound::new(wrapped, effect))))
+        let gate = Gate::Granted(write.most());
+        let (awaiting, Wrapped { commands, effect }) = self.secure(script, gate)?;
+        Ok((awaiting, GrantedScript::new(Outbound::new(commands, effect))))
     }
 }
 

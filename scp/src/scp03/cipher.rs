@@ -2,7 +2,7 @@
 
 use aes::{Aes128, Aes192, Aes256};
 use cbc::{Decryptor, Encryptor};
-use cipher::block_padding::{Iso7816, NoPadding};
+use cipher::block_padding::NoPadding;
 use cipher::{BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit};
 use cmac::digest::InnerInit;
 use cmac::{Cmac, Mac};
@@ -65,12 +65,12 @@ impl Cipher {
         })
     }
 
-    /// CBC in place, then the padding of AmdD §4.1.4 taken off. `None` unless the data is whole
-    /// blocks that end in padding.
-    pub(crate) fn decrypt_cbc<'d>(&self, icv: [u8; BLOCK], data: &'d mut [u8]) -> Option<&'d [u8]> {
+    /// CBC in place, the other way. `None` unless the data is whole blocks.
+    #[must_use]
+    pub(crate) fn decrypt_cbc(&self, icv: [u8; BLOCK], data: &mut [u8]) -> Option<()> {
         with!(self, aes => {
             let mode = Decryptor::inner_iv_init(aes, &icv.into());
-            mode.decrypt_padded::<Iso7816>(data).ok()
+            mode.decrypt_padded::<NoPadding>(data).ok().map(|_| ())
         })
     }
 }

@@ -153,10 +153,18 @@ pub(crate) fn open(
     // An answer without data is not encrypted (§6.2.7).
     if level.has_r_encryption() && !data.is_empty() {
         let icv = keys.enc.encrypt_block((u128::from(counter) | ANSWER).to_be_bytes());
-        let clear = keys.enc.decrypt_cbc(icv, &mut data).ok_or(AnswerFault::Padding)?.len();
+        keys.enc.decrypt_cbc(icv, &mut data).ok_or(AnswerFault::Padding)?;
+        let clear = before_padding(&data).ok_or(AnswerFault::Padding)?;
         data.truncate(clear);
     }
     Ok(Answered::new(data, status, true))
+}
+
+/// How much of decrypted data is not padding: 80, then any number of 00 (AmdD §4.1.4). Some
+/// products add a whole block of 00 more than they need; under a valid R-MAC that is harmless.
+fn before_padding(data: &[u8]) -> Option<usize> {
+    let last = data.iter().rposition(|byte| *byte != 0x00)?;
+    (data.get(last) == Some(&0x80)).then_some(last)
 }
 
 #[cfg(test)]
@@ -220,6 +228,16 @@ mod tests {
         }
         let other_counter = open(&keys, SecurityLevel::All, &chain, 14, &answer);
         assert!(other_counter.is_err() || other_counter.is_ok_and(|o| o.data() != opened.data()));
+    }
+
+    #[test]
+    fn padding_is_80_and_zeros_after_it() {
+        assert_eq!(before_padding(&[1, 0x80, 0, 0]), Some(1));
+        assert_eq!(before_padding(&[0x80]), Some(0));
+        assert_eq!(before_padding(&[0x80, 0x80]), Some(1));
+        assert_eq!(before_padding(&[0, 0]), None);
+        assert_eq!(before_padding(&[0x80, 1, 0]), None);
+        assert_eq!(before_padding(&[]), None);
     }
 
     #[test]
