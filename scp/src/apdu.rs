@@ -106,6 +106,16 @@ impl CommandApdu {
         CommandApdu { cla, ins, p1, p2, data: data.into(), le: le.map(short_le), extended: false }
     }
 
+    /// A GlobalPlatform command on the basic logical channel, by a builder of this crate that knows
+    /// its instruction byte is one and its data and Le are short.
+    pub(crate) fn proprietary(
+        [ins, p1, p2]: [u8; 3],
+        data: Vec<u8>,
+        le: Option<u32>,
+    ) -> CommandApdu {
+        CommandApdu { cla: 0x80, ins, p1, p2, data, le, extended: false }
+    }
+
     /// Reads one command, strictly: every byte must be accounted for.
     ///
     /// # Errors

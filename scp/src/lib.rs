@@ -37,7 +37,6 @@
 pub mod aid;
 pub mod apdu;
 pub mod cap;
-pub mod cap;
 pub mod content;
 pub mod effect;
 pub mod error;
@@ -58,7 +57,9 @@ pub use keyset::check_value::{KeyCheckValue, KeyCheckValues};
 pub use keyset::version::{KeyLength, KeyVersionNumber};
 pub use outbound::{Outbound, TypedScript};
 pub use permit::{GrantedScript, KeyScript, KeyWrite, KeyWritePermit, Mint, Terms};
-pub use profile::{ApplicationProbe, PutKeyBlock, SeProfile, SecurityLevel, ServiceProfile, Takeover};
+pub use profile::{
+    ApplicationProbe, PutKeyBlock, SeProfile, SecurityLevel, ServiceProfile, Takeover,
+};
 pub use scp03::channel::{Answered, Awaiting, Channel, Script, Unwrapped};
 pub use scp03::derivations::{Answer, Custody, Derivations, StaticKey, Typed};
 pub use scp03::initiate::{Authenticating, CardVerified, Challenged, Initiating, Selected};

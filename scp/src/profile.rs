@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::aid::Aid;
-use crate::effect::{ContentRules, ServiceContent};
+use crate::effect::ContentRules;
 use crate::error::ApiMisuse;
 use crate::hexadecimal::{self, array, serde_as_text};
 use crate::keyset::version::KeyLength;
@@ -268,15 +268,7 @@ impl ServiceProfile {
     /// What of this service may be placed on an SE without a permit.
     #[must_use]
     pub fn content_rules(&self) -> ContentRules {
-        ContentRules::of_service(ServiceContent {
-            load_file: self.load_file,
-            module: self.module,
-            applet: self.applet,
-            privileges: self.privileges.clone(),
-            install_parameters: self.install_parameters.clone(),
-            public_dgis: self.public_dgis.iter().copied().collect(),
-            personalized_life_cycle: self.probe.map(|probe| probe.life_cycle),
-        })
+        ContentRules::of_service(self)
     }
 }
 
@@ -341,7 +333,10 @@ mod tests {
     #[test]
     fn keys_are_written_at_the_best_level_on_offer() {
         assert_eq!(profile(0x70, SecurityLevel::CMac).key_write_level(), SecurityLevel::All);
-        assert_eq!(profile(0x30, SecurityLevel::CMac).key_write_level(), SecurityLevel::CMacCDecRMac);
+        assert_eq!(
+            profile(0x30, SecurityLevel::CMac).key_write_level(),
+            SecurityLevel::CMacCDecRMac
+        );
         let mut bare = profile(0x10, SecurityLevel::CMac);
         assert_eq!(bare.key_write_level(), SecurityLevel::CMacCDecRMac);
         bare.no_r_mac = true;
