@@ -156,7 +156,10 @@ mod tests {
         assert_eq!(json, r#"{"SEId_ICCID":"8981100000000000018"}"#);
         assert_eq!(serde_json::from_str::<SeId>(&json).unwrap(), id);
         let eid = SeId::eid("89049032000000000000000000000012").unwrap();
-        assert_eq!(serde_json::from_value::<SeId>(serde_json::to_value(&eid).unwrap()).unwrap(), eid);
+        assert_eq!(
+            serde_json::from_value::<SeId>(serde_json::to_value(&eid).unwrap()).unwrap(),
+            eid
+        );
     }
 
     #[test]

@@ -94,8 +94,5 @@ pub trait Carrier: Send + Sync {
     ) -> BoxFuture<'a, Result<ApplicationStatus, CarrierError>>;
 
     /// SECommandsGenerationAndRemoteExecution: content management done by the carrier. Content only, never a key.
-    fn simple<'a>(
-        &'a self,
-        request: &'a SimpleRequest,
-    ) -> BoxFuture<'a, Result<(), CarrierError>>;
+    fn simple<'a>(&'a self, request: &'a SimpleRequest) -> BoxFuture<'a, Result<(), CarrierError>>;
 }

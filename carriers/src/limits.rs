@@ -23,8 +23,7 @@ pub const CONNECT_TIMEOUT_MS: Bound = Bound { default: 5_000, least: 50, most: 6
 /// From a connection in hand to the last byte of the answer, milliseconds.
 pub const ANSWER_TIMEOUT_MS: Bound = Bound { default: 60_000, least: 50, most: 600_000 };
 /// Body of an answer, bytes.
-pub const RESPONSE_MAX_BYTES: Bound =
-    Bound { default: 1_048_576, least: 1_024, most: 16_777_216 };
+pub const RESPONSE_MAX_BYTES: Bound = Bound { default: 1_048_576, least: 1_024, most: 16_777_216 };
 /// Requests under way at one carrier.
 pub const REQUESTS_MAX: Bound = Bound { default: 64, least: 1, most: 4_096 };
 /// How long an idle connection is kept, milliseconds.

@@ -434,6 +434,9 @@ mod tests {
         assert!(matches!(long, Err(RouteTableError::Prefix { .. })));
         let twice = Router::new(vec![rule("x", "a", None), rule("x", "b", None)]);
         assert!(matches!(twice, Err(RouteTableError::DuplicateName(_))));
-        assert!(matches!(Router::new(vec![rule("x", "", None)]), Err(RouteTableError::Empty { .. })));
+        assert!(matches!(
+            Router::new(vec![rule("x", "", None)]),
+            Err(RouteTableError::Empty { .. })
+        ));
     }
 }

@@ -39,8 +39,11 @@ impl Exchange {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        let https =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().wrap_connector(tcp);
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_only()
+            .enable_http1()
+            .wrap_connector(tcp);
         // Around the TLS connector, so that the deadline covers a handshake that stalls.
         let connector = Timeout::new(https, Duration::from_millis(settings.connect_timeout_ms));
         let requests_max = usize::try_from(settings.requests_max).unwrap_or(Semaphore::MAX_PERMITS);
@@ -141,6 +144,6 @@ fn unavailable(reach: Reach, cause: String) -> CarrierError {
 
 /// An error and what caused it, on one line.
 fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

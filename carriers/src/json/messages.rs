@@ -4,7 +4,9 @@
 //! stands under `Extensions` is kept as it came: vendors extend there. Both directions live here, so a TSM can be built on them too.
 
 use scp::aid::Aid;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _,
+};
 use serde_json::{Map, Value};
 
 use super::strict;
@@ -494,9 +496,11 @@ mod tests {
 
     #[test]
     fn unknown_members_are_refused_and_extensions_are_kept() {
-        let text = r#"{"FunctionCallIdentifier":"c","ConversationID":7,"CommandAPDU":[],"Priority":1}"#;
+        let text =
+            r#"{"FunctionCallIdentifier":"c","ConversationID":7,"CommandAPDU":[],"Priority":1}"#;
         assert!(Call::<SendScript>::decode(text.as_bytes()).is_err());
-        let text = r#"{"FunctionCallIdentifier":"c","ConversationID":7,"Extensions":[{"Priority":1}]}"#;
+        let text =
+            r#"{"FunctionCallIdentifier":"c","ConversationID":7,"Extensions":[{"Priority":1}]}"#;
         let call = Call::<EndConversation>::decode(text.as_bytes()).unwrap();
         assert_eq!(call.extensions, [serde_json::json!({"Priority": 1})]);
         let many = format!(

@@ -17,8 +17,9 @@ use self::{
     exchange::Exchange,
     messages::{
         BeginConversation, BegunConversation, Call, CheckGlobalEligibility, CheckedEligibility,
-        EndConversation, ExecutionStatus, GetApplicationOrElfStatus, GotApplicationOrElfStatus, Hex,
-        Nothing, Reply, ScriptFormat, SeCommand, SeCommands, SendScript, SentScript, Status, function,
+        EndConversation, ExecutionStatus, GetApplicationOrElfStatus, GotApplicationOrElfStatus,
+        Hex, Nothing, Reply, ScriptFormat, SeCommand, SeCommands, SendScript, SentScript, Status,
+        function,
     },
 };
 use crate::{
@@ -190,10 +191,7 @@ impl Carrier for JsonCarrier {
         })
     }
 
-    fn simple<'a>(
-        &'a self,
-        request: &'a SimpleRequest,
-    ) -> BoxFuture<'a, Result<(), CarrierError>> {
+    fn simple<'a>(&'a self, request: &'a SimpleRequest) -> BoxFuture<'a, Result<(), CarrierError>> {
         let body = SeCommands {
             secure_element: request.se.clone(),
             service: request.service.clone(),
@@ -289,7 +287,10 @@ mod tests {
     use super::*;
 
     fn sent(response_apdu: Vec<Vec<u8>>, failed_apdu_index: Option<u64>) -> SentScript {
-        SentScript { response_apdu: response_apdu.into_iter().map(Hex).collect(), failed_apdu_index }
+        SentScript {
+            response_apdu: response_apdu.into_iter().map(Hex).collect(),
+            failed_apdu_index,
+        }
     }
 
     #[test]

@@ -164,7 +164,9 @@ mod tests {
 
     #[test]
     fn bad_settings_name_the_field() {
-        for url in ["http://a.example", "https://", "https://u:p@a.example", "https://a.example/?q=1", "a"] {
+        for url in
+            ["http://a.example", "https://", "https://u:p@a.example", "https://a.example/?q=1", "a"]
+        {
             let bad = JsonCarrierSettings { base_url: url.into(), ..settings() };
             assert!(matches!(bad.check(), Err(SettingsError::BaseUrl { .. })), "{url}");
         }

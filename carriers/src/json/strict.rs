@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_member_named_twice_is_refused_at_any_depth() {
-        for text in [r#"{"a":1,"a":1}"#, r#"[{"x":{"a":1,"b":2,"a":3}}]"#, r#"{"a":1,"\u0061":2}"#] {
+        for text in [r#"{"a":1,"a":1}"#, r#"[{"x":{"a":1,"b":2,"a":3}}]"#, r#"{"a":1,"\u0061":2}"#]
+        {
             assert!(parse(text.as_bytes()).is_err(), "{text}");
         }
         assert!(parse(br#"{"a":{"a":[{"a":1},{"a":2}]}}"#).is_ok());

@@ -49,10 +49,8 @@ pub(super) fn client_config(
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = |source| TlsError::Pem { path: path.to_owned(), source };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(pem)?
-        .collect::<Result<_, _>>()
-        .map_err(pem)?;
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(path).map_err(pem)?.collect::<Result<_, _>>().map_err(pem)?;
     match chain.is_empty() {
         true => Err(pem(rustls_pki_types::pem::Error::NoItemsFound)),
         false => Ok(chain),
