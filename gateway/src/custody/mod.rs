@@ -8,6 +8,7 @@
 //! made only against a borrowed [`KeyWritePermit`]; the same key values never serve two secure elements.
 //! Not promised: protection against whoever holds both the file and the KEK, or reads this process' memory.
 
+mod aes_key;
 mod error;
 mod hand_over;
 mod kek;

@@ -10,7 +10,7 @@
 mod change;
 pub mod consume;
 mod error;
-mod migrations;
+pub(crate) mod migrations;
 mod read;
 mod record;
 pub(crate) mod sqlite;

@@ -54,6 +54,8 @@ pub struct OrderRecord {
     pub failures: u32,
     /// Probe sessions spent on the key write that is unresolved now.
     pub probes: u32,
+    /// Attempt numbers reserved so far, over all its key writes; each goes into one permit.
+    pub permits: u32,
     /// How far preparation came: a word of the engine's own.
     pub prepared_mark: Option<String>,
     /// SHA-256 of the public key the application holds (GET DATA DF20), once it was read.
