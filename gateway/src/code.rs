@@ -66,7 +66,7 @@ impl Code {
 
     /// Every code there is.
     pub fn all() -> impl Iterator<Item = Code> {
-        let tokens = token::ALL.into_iter().map(Code::Token);
+        let tokens = authority::Code::ALL.into_iter().map(Code::Token);
         let words = Word::ALL.iter().copied().map(Code::Word);
         tokens.chain(words).chain(ParkReason::ALL.into_iter().map(Code::Reason))
     }
@@ -153,6 +153,41 @@ pub enum Explained {
         /// What to do next.
         next: &'static str,
     },
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Explained::Code(entry) => write!(f, "{entry}"),
+            Explained::Status { id, ja, en, next } => {
+                write!(f, "{id} (status word of an SE)\n  {ja}\n  {en}\n  Next: {next}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let turn = match self.fault {
+            Fault::Caller => "the caller's",
+            Fault::Counter => "the counter's",
+            Fault::ServiceProvider => "the service provider's",
+            Fault::Carrier => "the carrier's",
+            Fault::Operator => "the operator's",
+            Fault::Officers => "two security officers'",
+            Fault::Ours => "ours: it is a bug",
+        };
+        let reached = match self.reached_se {
+            Reached::No => "nothing was sent to it",
+            Reached::NoKeyWrite => "perhaps, but no key write",
+            Reached::Maybe => "a key write may have reached it",
+        };
+        let retry = if self.retry { "may help" } else { "does not help" };
+        writeln!(f, "{} (HTTP {}, exit {})", self.id, self.http_status, self.exit)?;
+        writeln!(f, "  {}\n  {}", self.ja, self.en)?;
+        writeln!(f, "  Whose turn: {turn}. The SE: {reached}. Trying again: {retry}.")?;
+        write!(f, "  Next: {}", self.next)
+    }
 }
 
 /// Explains a code, a reason, a word or a status word; `None` for what nothing here emits.

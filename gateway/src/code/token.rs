@@ -4,24 +4,6 @@ use authority::Code;
 
 use super::{Entry, Fault, Reached};
 
-/// Every token code, in the order the checks run.
-pub(super) const ALL: [Code; 14] = [
-    Code::T00,
-    Code::T01,
-    Code::T02,
-    Code::T03,
-    Code::T04,
-    Code::T05,
-    Code::T06,
-    Code::T07,
-    Code::T08,
-    Code::T09,
-    Code::T10,
-    Code::T11,
-    Code::T12,
-    Code::T13,
-];
-
 pub(super) fn entry(code: Code) -> Entry {
     let (fault, next) = match code {
         Code::T00 => {

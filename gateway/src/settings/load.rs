@@ -64,6 +64,9 @@ pub fn load(layers: Layers) -> Result<Loaded<Settings>, SettingsError> {
     let mut loaded = conf::load::<Settings>(layers)?;
     add_shipped_profiles(&mut loaded.value)?;
     check_bounds(&loaded.value, &loaded.origins)?;
+    let authority = loaded.value.authority.check();
+    authority
+        .map_err(|cause| mismatch(format!("authority.{}", cause.path), cause.problem.to_owned()))?;
     check_profiles(&loaded.value)?;
     check_references(&loaded.value)?;
     check_principals(&loaded.value)?;
@@ -87,15 +90,11 @@ impl Settings {
 
     /// Every entry marked `sandbox`, by its path.
     fn sandbox_entries(&self) -> Vec<String> {
-        let issuers = self.authority.issuers.iter().flat_map(|issuer| {
-            let of_issuer = (format!("authority.issuers `{}`", issuer.id), issuer.sandbox);
-            let terminals = issuer.terminals.iter().map(|terminal| {
-                let path =
-                    format!("terminal `{}` of authority.issuers `{}`", terminal.id, issuer.id);
-                (path, terminal.sandbox)
-            });
-            std::iter::once(of_issuer).chain(terminals)
-        });
+        let authority = self
+            .authority
+            .marked_sandbox()
+            .into_iter()
+            .map(|path| (format!("authority: {path}"), true));
         let principals = self
             .principals
             .iter()
@@ -111,7 +110,7 @@ impl Settings {
             .iter()
             .map(|provider| (format!("service_providers `{}`", provider.kid), provider.sandbox));
         std::iter::once(("sandbox".to_owned(), self.sandbox))
-            .chain(issuers)
+            .chain(authority)
             .chain(principals)
             .chain(tenants)
             .chain(carriers)

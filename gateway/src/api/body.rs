@@ -1,0 +1,131 @@
+//! Strict readers of what a caller sends: whole, within limits, of exactly the documented form.
+
+use std::error::Error;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use bytes::Bytes;
+use http::{header, request::Parts};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    code::Word,
+    server::{BodyTooLarge, problem::Problem},
+};
+
+/// Longest name of an unknown member that is repeated to the caller.
+const NAME_MAX: usize = 120;
+
+/// A JSON body. `T` denies unknown members; doubled members are refused by its derived reader.
+pub struct Json<T> {
+    /// What it says.
+    pub value: T,
+    /// The very bytes.
+    pub bytes: Bytes,
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Json<T>, Problem> {
+        check_media_type(&request)?;
+        let bytes = read(request).await?;
+        let value = serde_json::from_slice(&bytes).map_err(|cause| unfit(&cause))?;
+        Ok(Json { value, bytes })
+    }
+}
+
+/// A query string. `T` denies unknown members.
+pub struct Query<T>(
+    /// What it says.
+    pub T,
+);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Query<T>, Problem> {
+        let query = axum::extract::Query::<T>::try_from_uri(&parts.uri);
+        let query = query.map_err(|_| {
+            Problem::new(Word::BadRequest, "the query is not of the documented form")
+        })?;
+        Ok(Query(query.0))
+    }
+}
+
+/// The whole body.
+pub(super) async fn read(request: Request) -> Result<Bytes, Problem> {
+    let collected = request.into_body().collect().await;
+    let collected = collected.map_err(|cause| match too_large(&cause) {
+        true => Problem::new(Word::TooLarge, "the request body is larger than the limit"),
+        false => Problem::new(Word::BadRequest, "the request body ended before its end"),
+    })?;
+    Ok(collected.to_bytes())
+}
+
+fn check_media_type(request: &Request) -> Result<(), Problem> {
+    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
+    match essence {
+        Some(essence) if essence.eq_ignore_ascii_case("application/json") => Ok(()),
+        _ => Err(Problem::new(Word::BadRequest, "send `Content-Type: application/json`")),
+    }
+}
+
+fn too_large(cause: &axum::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(cause);
+    while let Some(error) = cause {
+        if error.is::<BodyTooLarge>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Says which member is wrong, and never repeats a value: it may be a token or an access code.
+fn unfit(cause: &serde_json::Error) -> Problem {
+    let text = cause.to_string();
+    let names_only = ["unknown field", "missing field", "duplicate field"];
+    let detail = if names_only.iter().any(|start| text.starts_with(start)) {
+        text.chars().take(NAME_MAX).collect()
+    } else {
+        format!(
+            "not JSON of the documented form at line {} column {}",
+            cause.line(),
+            cause.column()
+        )
+    };
+    Problem::new(Word::BadRequest, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Form {
+        #[expect(dead_code, reason = "only the reading is tested")]
+        code: u8,
+    }
+
+    async fn refused(body: &'static str, media_type: &str) -> String {
+        let request = Request::post("/").header(header::CONTENT_TYPE, media_type).body(body.into());
+        let refused = Json::<Form>::from_request(request.unwrap(), &()).await.err().unwrap();
+        assert_eq!(refused.code().as_str(), "bad_request");
+        format!("{refused:?}")
+    }
+
+    #[tokio::test]
+    async fn what_is_not_of_the_form_is_refused_without_repeating_values() {
+        assert!(refused(r#"{"code":1,"code":1}"#, "application/json").await.contains("duplicate"));
+        assert!(refused(r#"{"code":1,"other":1}"#, "application/json").await.contains("other"));
+        assert!(refused("{}", "application/json; charset=utf-8").await.contains("missing"));
+        assert!(refused(r#"{"code":1}"#, "text/plain").await.contains("Content-Type"));
+        let refused = refused(r#"{"code":"CANARY"}"#, "application/json").await;
+        assert!(!refused.contains("CANARY"), "{refused}");
+    }
+}
