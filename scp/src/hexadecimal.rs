@@ -11,7 +11,9 @@ pub(crate) fn array<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<std::borrow::Cow<'de, str>, D::Error> {
+fn text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<std::borrow::Cow<'de, str>, D::Error> {
     std::borrow::Cow::<'de, str>::deserialize(deserializer)
 }
 
@@ -92,7 +94,10 @@ pub(crate) mod word_list {
     #[serde(transparent)]
     struct Item(#[serde(with = "super::word")] u16);
 
-    pub(crate) fn serialize<S: Serializer>(value: &[u16], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        value: &[u16],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(value.iter().map(|word| Item(*word)))
     }
 
@@ -115,7 +120,8 @@ macro_rules! serde_as_text {
 
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+                let text =
+                    <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
                 text.parse().map_err(serde::de::Error::custom)
             }
         }

@@ -6,7 +6,7 @@
 //! Mint + Channel<Custody> + Terms  →  KeyWritePermit<Open>
 //!                       + KeyScript →  KeyWritePermit<Bound>
 //!           Channel::wrap_granted   →  GrantedScript
-//!                 danger_release    →  Outbound
+//!                         release    →  Outbound
 //! ```
 
 mod script;
@@ -268,6 +268,12 @@ impl KeyWritePermit<Bound> {
 
     pub(crate) fn into_script(self) -> KeyScript {
         self.stage.script
+    }
+
+    /// A permit for a test of what comes after minting.
+    #[cfg(test)]
+    pub(crate) fn for_test(session_hash: [u8; 32], terms: Terms, script: KeyScript) -> Self {
+        KeyWritePermit { terms, session_hash, stage: Bound { script } }
     }
 }
 

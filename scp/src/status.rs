@@ -93,7 +93,9 @@ impl StatusWord {
         match self.0 {
             0x9000 => "success",
             0x6200 => "logical channel already closed, or application logically deleted",
-            0x6283 => "the Card Life Cycle State is CARD_LOCKED, or the selected application is locked",
+            0x6283 => {
+                "the Card Life Cycle State is CARD_LOCKED, or the selected application is locked"
+            }
             0x6300 => "authentication of the host cryptogram failed",
             0x6310 => "more data available",
             0x6400 => "no specific diagnosis",

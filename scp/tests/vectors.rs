@@ -69,7 +69,12 @@ fn replay(entry: &Value) -> usize {
     for exchange in exchanges {
         let command = CommandApdu::parse(&bytes(exchange, "plain_capdu")).unwrap();
         let (awaiting, script) = channel.wrap(Script::new(vec![command]).unwrap()).unwrap();
-        assert_eq!(upper(&script.commands()[0]), text(exchange, "wrapped_capdu"), "{}", entry["id"]);
+        assert_eq!(
+            upper(&script.commands()[0]),
+            text(exchange, "wrapped_capdu"),
+            "{}",
+            entry["id"]
+        );
         channel = match exchange["wrapped_rapdu"].as_str() {
             None => awaiting.unanswered(),
             Some(answer) => {

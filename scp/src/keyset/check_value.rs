@@ -36,15 +36,20 @@ impl KeyCheckValues {
     /// The nine bytes in a row, as in the answer to PUT KEY.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; 9] {
-        let KeyCheckValues([KeyCheckValue([a, b, c]), KeyCheckValue([d, e, f]), KeyCheckValue([g, h, i])]) =
-            *self;
+        let KeyCheckValues(
+            [KeyCheckValue([a, b, c]), KeyCheckValue([d, e, f]), KeyCheckValue([g, h, i])],
+        ) = *self;
         [a, b, c, d, e, f, g, h, i]
     }
 }
 
 impl From<[u8; 9]> for KeyCheckValues {
     fn from([a, b, c, d, e, f, g, h, i]: [u8; 9]) -> KeyCheckValues {
-        KeyCheckValues([KeyCheckValue([a, b, c]), KeyCheckValue([d, e, f]), KeyCheckValue([g, h, i])])
+        KeyCheckValues([
+            KeyCheckValue([a, b, c]),
+            KeyCheckValue([d, e, f]),
+            KeyCheckValue([g, h, i]),
+        ])
     }
 }
 

@@ -4,16 +4,16 @@ use std::fmt;
 
 use thiserror::Error;
 
-pub use super::wrapping::{AnswerFault, CommandFault};
 use super::derivations::{Custody, Origin, Typed, sealed::Wrapped as _};
 use super::session_keys::SessionKeys;
 use super::wrapping::{self, Chain};
+pub use super::wrapping::{AnswerFault, CommandFault};
 use crate::aid::Aid;
 use crate::apdu::CommandApdu;
 use crate::effect::{Effect, Tracker};
 use crate::error::ApiMisuse;
 use crate::outbound::{Outbound, TypedScript};
-use crate::permit::{self, Bound, GrantedScript, Grantable, KeyScript, KeyWritePermit};
+use crate::permit::{self, Bound, Grantable, GrantedScript, KeyScript, KeyWritePermit};
 use crate::profile::SecurityLevel;
 use crate::status::StatusWord;
 
@@ -215,9 +215,8 @@ impl<O: Origin> Channel<O> {
             gate.admit(index, effect)?;
             strongest = strongest.max(effect);
             let counter = session.next_counter()?;
-            let secured =
-                wrapping::secure(&keys, session.level, &session.chain, counter, &command)
-                    .map_err(|fault| WrapError::Command { index, fault })?;
+            let secured = wrapping::secure(&keys, session.level, &session.chain, counter, &command)
+                .map_err(|fault| WrapError::Command { index, fault })?;
             session.chain = secured.chain;
             sent.push(Sent { command, chain: secured.chain, counter });
             wrapped.push(secured.bytes);
@@ -405,5 +404,154 @@ impl<O: Origin> fmt::Debug for Channel<O> {
 impl<O: Origin> fmt::Debug for Awaiting<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Awaiting({}, {} answers)", self.session.target, self.sent.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::ContentRules;
+    use crate::keyset::version::{KeyLength, KeyVersionNumber};
+    use crate::outbound::sha256_of;
+    use crate::permit::{KeyWrite, Terms};
+
+    const HASH: [u8; 32] = [7; 32];
+    const PUT_KEY: &str = "80D8308101FF00";
+    const GET_DATA: &str = "80CA006600";
+
+    fn channel<O: Origin>(level: SecurityLevel) -> Channel<O> {
+        let target = Aid::ISSUER_SECURITY_DOMAIN;
+        let session = Session {
+            keys: SessionKeys::zero(KeyLength::Aes128),
+            level,
+            chain: [0; 16],
+            commands: 0,
+            target,
+            session_hash: HASH,
+            key_write_level: SecurityLevel::CMacCDecRMac,
+            tracker: Tracker::new(target, ContentRules::nothing_public()),
+        };
+        Channel { session }
+    }
+
+    fn commands(texts: &[&str]) -> Vec<CommandApdu> {
+        let bytes = texts.iter().map(|text| hex::decode(text).unwrap());
+        bytes.map(|bytes| CommandApdu::parse(&bytes).unwrap()).collect()
+    }
+
+    fn script(texts: &[&str]) -> Script {
+        Script::new(commands(texts)).unwrap()
+    }
+
+    fn renumber() -> KeyWrite {
+        let version = |number| KeyVersionNumber::new(number).unwrap();
+        KeyWrite::SdKeyset { prior: Some(version(0x30)), fresh: version(0x31) }
+    }
+
+    fn permit(session_hash: [u8; 32], domain: Aid, texts: &[&str]) -> KeyWritePermit<Bound> {
+        let terms = Terms {
+            se: "SE-1".into(),
+            security_domain: domain,
+            applet: None,
+            write: renumber(),
+            attempt: 1,
+            authorization: [0; 32],
+        };
+        let script = KeyScript::new(commands(texts), renumber(), domain).unwrap();
+        KeyWritePermit::for_test(session_hash, terms, script)
+    }
+
+    #[test]
+    fn a_key_write_does_not_pass_without_a_permit() {
+        let refused = channel::<Custody>(SecurityLevel::All).wrap(script(&[GET_DATA, PUT_KEY]));
+        let expected = WrapError::NeedsPermit { index: 1, effect: Effect::KeyWrite };
+        assert_eq!(refused.unwrap_err(), expected);
+        assert!(channel::<Custody>(SecurityLevel::All).wrap(script(&[GET_DATA])).is_ok());
+        assert!(channel::<Typed>(SecurityLevel::All).wrap(script(&[PUT_KEY])).is_ok());
+    }
+
+    #[test]
+    fn a_permit_opens_its_own_session_only() {
+        let isd = Aid::ISSUER_SECURITY_DOMAIN;
+        let other = Aid::new(&[0xA0; 5]).unwrap();
+        for (hash, domain) in [([8; 32], isd), (HASH, other)] {
+            let channel = channel::<Custody>(SecurityLevel::All);
+            let refused = channel.wrap_granted(permit(hash, domain, &[PUT_KEY]));
+            assert_eq!(refused.unwrap_err(), WrapError::AnotherSession);
+        }
+        let (_, granted) = channel::<Custody>(SecurityLevel::All)
+            .wrap_granted(permit(HASH, isd, &[PUT_KEY]))
+            .unwrap();
+        let (_, typed) = channel::<Typed>(SecurityLevel::All).wrap(script(&[PUT_KEY])).unwrap();
+        assert_eq!(granted.sha256(), sha256_of(typed.commands()));
+    }
+
+    #[test]
+    fn a_permit_asks_for_the_level_and_the_write_it_is_for() {
+        let isd = Aid::ISSUER_SECURITY_DOMAIN;
+        let least = SecurityLevel::CMacCDecRMac;
+        for level in [SecurityLevel::CMac, SecurityLevel::CMacCDec, SecurityLevel::CMacRMac] {
+            let refused = channel::<Custody>(level).wrap_granted(permit(HASH, isd, &[PUT_KEY]));
+            assert_eq!(refused.unwrap_err(), WrapError::Level { level, least });
+        }
+        let delete_key = "80E4000003D20130";
+        let refused =
+            channel::<Custody>(least).wrap_granted(permit(HASH, isd, &[PUT_KEY, delete_key]));
+        let expected = WrapError::BeyondPermit { index: 1, effect: Effect::Destroy };
+        assert_eq!(refused.unwrap_err(), expected);
+    }
+
+    #[test]
+    fn scripts_and_sessions_have_limits() {
+        assert!(Script::new(Vec::new()).is_err());
+        let command = || CommandApdu::new(0x80, 0xCA, 0x00, 0x66, [], Some(256)).unwrap();
+        assert!(Script::new(vec![command(); 1_025]).is_err());
+        let mut channel = channel::<Typed>(SecurityLevel::CMac);
+        for _ in 0..16 {
+            let script = Script::new(vec![command(); 1_024]).unwrap();
+            channel = channel.wrap(script).unwrap().0.unanswered();
+        }
+        let refused = channel.wrap(script(&[GET_DATA]));
+        assert_eq!(refused.unwrap_err(), WrapError::SessionExhausted);
+    }
+
+    fn awaiting(level: SecurityLevel) -> Awaiting<Custody> {
+        channel(level).wrap(script(&[GET_DATA, GET_DATA])).unwrap().0
+    }
+
+    #[test]
+    fn a_session_ends_with_a_missing_answer_or_refused_messaging() {
+        let answered = |answers: &[&[u8]]| {
+            let answers: Vec<Vec<u8>> = answers.iter().map(|answer| answer.to_vec()).collect();
+            awaiting(SecurityLevel::CMacRMac).unwrap(&answers)
+        };
+        let error: &[u8] = &[0x6A, 0x88];
+        assert!(answered(&[error, error]).unwrap().channel.is_some());
+        assert!(answered(&[error]).unwrap().channel.is_none());
+        for ending in [0x82, 0x87, 0x88] {
+            assert!(answered(&[&[0x69, ending], error]).unwrap().channel.is_none());
+        }
+        let too_many = answered(&[error, error, error]).unwrap_err();
+        assert_eq!(too_many, ChannelError::TooManyAnswers { got: 3, sent: 2 });
+    }
+
+    #[test]
+    fn what_an_se_cannot_have_sent_is_refused() {
+        use AnswerFault::{DataWithError, Malformed, MissingMac, RMac};
+        for (answer, fault) in [
+            (&[0x90, 0x00][..], MissingMac),
+            (&[0x63, 0x10], MissingMac),
+            (&[0x62, 0x83], MissingMac),
+            (&[1, 2, 3, 4, 5, 6, 7, 8, 0x90, 0x00], RMac),
+            (&[1, 0x6A, 0x88], DataWithError),
+            (&[0x90], Malformed),
+            (&[], Malformed),
+        ] {
+            let answers = [vec![0x6A, 0x88], answer.to_vec()];
+            let refused = awaiting(SecurityLevel::CMacRMac).unwrap(&answers).unwrap_err();
+            assert_eq!(refused, ChannelError::CardMisbehaved { index: 1, fault });
+        }
+        let unproved = awaiting(SecurityLevel::CMac).unwrap(&[vec![0x90, 0x00]]).unwrap();
+        assert!(!unproved.answers[0].is_authenticated());
     }
 }

@@ -8,9 +8,9 @@ use super::cryptogram::S8;
 use super::kdf;
 use super::session_keys::SessionKeys;
 use crate::aid::Aid;
+use crate::effect::Effect;
 use crate::keyset::version::{KeyLength, KeyVersionNumber};
 use crate::outbound::{Outbound, TypedScript};
-use crate::effect::Effect;
 
 /// The static key a derivation runs under (AmdD Table 6-1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -176,9 +176,11 @@ impl<O: Origin> fmt::Debug for Answer<O> {
 
 /// The static keys are in custody: what is wrapped may go to a carrier, and key writes need a
 /// permit.
+#[derive(Debug)]
 pub enum Custody {}
 
 /// The static keys are in the caller's own hands: nothing wrapped with them goes to a carrier.
+#[derive(Debug)]
 pub enum Typed {}
 
 pub(crate) mod sealed {

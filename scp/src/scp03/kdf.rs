@@ -52,7 +52,12 @@ mod tests {
             let derived: Vec<u8> = blocks(constant, bits, &[&bytes(entry, "context")])
                 .flat_map(|block| cipher.cmac(&[&block]))
                 .collect();
-            assert_eq!(derived[..usize::from(bits / 8)], bytes(entry, "out")[..], "{}", entry["id"]);
+            assert_eq!(
+                derived[..usize::from(bits / 8)],
+                bytes(entry, "out")[..],
+                "{}",
+                entry["id"]
+            );
             seen += 1;
         }
         assert_eq!(seen, 20);

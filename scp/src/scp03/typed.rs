@@ -35,7 +35,11 @@ impl TypedChallenge {
         let host_challenge: [u8; S8] = match host_challenge.try_into() {
             Ok(challenge) => challenge,
             Err(_) if host_challenge.len() == 16 => return Err(S16.into()),
-            Err(_) => return Err(ApiMisuse::Invalid { what: "host challenge", why: "not 8 bytes" }.into()),
+            Err(_) => {
+                return Err(
+                    ApiMisuse::Invalid { what: "host challenge", why: "not 8 bytes" }.into()
+                );
+            }
         };
         let answer = match InitializeUpdateAnswer::parse(initialize_update_data) {
             Err(InitiateFault::ProfileMismatch { field: ProfileField::ChallengeBytes, .. }) => {

@@ -115,11 +115,13 @@ impl SecuredClass {
         if cla & 0x40 == 0 {
             // Channels 0 to 3 in bits 1 and 2.
             let already_secured = cla & 0x0C != 0;
-            (!already_secured).then_some(SecuredClass { maced: cla & 0xF0 | 0x04, sent: cla | 0x04 })
+            (!already_secured)
+                .then_some(SecuredClass { maced: cla & 0xF0 | 0x04, sent: cla | 0x04 })
         } else {
             // Channels 4 to 19 in bits 1 to 4; secure messaging in bit 6.
             let already_secured = cla & 0x20 != 0;
-            (!already_secured).then_some(SecuredClass { maced: cla & 0x90 | 0x04, sent: cla | 0x20 })
+            (!already_secured)
+                .then_some(SecuredClass { maced: cla & 0x90 | 0x04, sent: cla | 0x20 })
         }
     }
 }
