@@ -13,7 +13,7 @@ pub const ATTEMPTS_MOST: u32 = 5;
 pub enum WriteKind {
     /// A Security Domain's key set: PUT KEY.
     SdKeyset,
-    /// The removal of a Security Domain's old key set: DELETE [key].
+    /// The removal of a Security Domain's old key set: DELETE \[key\].
     SdKeysetDelete,
     /// An application's whole personalization: private key, certificate, PIN.
     AppKey,

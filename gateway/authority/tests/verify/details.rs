@@ -118,7 +118,8 @@ fn there_is_exactly_one_authorization() {
 #[test]
 fn what_is_out_of_form_cannot_be_authorized_even_when_it_was_opened() {
     let desk = Desk::new();
-    let alterations: [(&str, fn(&mut AuthorizationDetails)); 15] = [
+    type Alter = fn(&mut AuthorizationDetails);
+    let alterations: [(&str, Alter); 15] = [
         ("actions", |d| d.actions.clear()),
         ("actions", |d| d.actions.push(authority::Action::Transfer)),
         ("locations", |d| d.locations.clear()),
