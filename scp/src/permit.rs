@@ -288,6 +288,8 @@ mod tests {
     use super::*;
     use crate::apdu::CommandApdu;
 
+    const MINT: Mint = Mint { _private: () };
+
     struct Session(Aid);
 
     impl sealed::Sealed for Session {}
@@ -332,7 +334,7 @@ mod tests {
 
     #[test]
     fn terms_must_fit_the_channel_and_themselves() {
-        let mint = Mint::danger_new();
+        let mint = MINT;
         let elsewhere = mint.permit(&Session(aid(3)), terms(renumber()));
         let expected = PermitError::SecurityDomain { terms: aid(1), channel: aid(3) };
         assert_eq!(elsewhere.err(), Some(expected));
@@ -344,7 +346,7 @@ mod tests {
 
     #[test]
     fn only_the_script_of_the_terms_is_taken_in() {
-        let permit = || Mint::danger_new().permit(&Session(aid(1)), terms(renumber())).unwrap();
+        let permit = || MINT.permit(&Session(aid(1)), terms(renumber())).unwrap();
         let add = KeyWrite::SdKeyset { prior: None, fresh: version(0x31) };
         assert_eq!(permit().bind(script(add, aid(1))).err(), Some(BindError::Write));
         let elsewhere = script(renumber(), aid(2));
