@@ -16,11 +16,11 @@ mod rules;
 
 use std::fmt;
 
+use crate::Answered;
 use crate::aid::Aid;
 use crate::apdu::CommandApdu;
 use crate::content::class::Class;
 use crate::content::ins;
-use crate::scp03::channel::Answered;
 use crate::tlv;
 
 use self::learned::Learned;

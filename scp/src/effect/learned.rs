@@ -1,11 +1,11 @@
 //! What GET STATUS answers under R-MAC have shown in this session.
 
 use super::rules::ContentRules;
+use crate::Answered;
 use crate::aid::Aid;
 use crate::apdu::CommandApdu;
 use crate::content::registry::{self, Entry};
 use crate::content::status_data::{EVERY_AID, FIRST, NEXT, Scope};
-use crate::scp03::channel::Answered;
 use crate::status::StatusWord;
 
 /// What is known of the service's instance and load file. Nothing is, until the SE has shown it.
