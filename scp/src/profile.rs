@@ -1,15 +1,14 @@
 //! What is on record about a product: which SCP03 it speaks, and what its applet may be given.
 
-use std::fmt;
-use std::str::FromStr;
+mod level;
+mod service;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use thiserror::Error;
 
-use crate::aid::Aid;
-use crate::effect::ContentRules;
+pub use self::level::{SecurityLevel, SecurityLevelError};
+pub use self::service::{ApplicationProbe, ServiceProfile};
 use crate::error::ApiMisuse;
-use crate::hexadecimal::{self, array, serde_as_text};
+use crate::hexadecimal;
 use crate::keyset::version::KeyLength;
 
 /// i, bit 1: S16, challenges and MACs of 16 bytes (Amendment D 1.2).
@@ -149,141 +148,6 @@ pub enum Takeover {
     AddThenDelete,
 }
 
-/// The protection of a session's commands and answers (AmdD Table 7-3), printed as two digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SecurityLevel {
-    /// C-MAC.
-    CMac = 0x01,
-    /// C-DECRYPTION and C-MAC.
-    CMacCDec = 0x03,
-    /// C-MAC and R-MAC.
-    CMacRMac = 0x11,
-    /// C-DECRYPTION, C-MAC and R-MAC.
-    CMacCDecRMac = 0x13,
-    /// C-DECRYPTION, R-ENCRYPTION, C-MAC and R-MAC.
-    All = 0x33,
-}
-
-/// A byte or text that is no security level of SCP03.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a security level is one of 01, 03, 11, 13, 33")]
-pub struct SecurityLevelError;
-
-impl SecurityLevel {
-    /// The level with this coding.
-    ///
-    /// # Errors
-    /// [`SecurityLevelError`] for any other byte; 00 is no level.
-    pub fn from_byte(byte: u8) -> Result<SecurityLevel, SecurityLevelError> {
-        match byte {
-            0x01 => Ok(SecurityLevel::CMac),
-            0x03 => Ok(SecurityLevel::CMacCDec),
-            0x11 => Ok(SecurityLevel::CMacRMac),
-            0x13 => Ok(SecurityLevel::CMacCDecRMac),
-            0x33 => Ok(SecurityLevel::All),
-            _ => Err(SecurityLevelError),
-        }
-    }
-
-    /// The coding on the wire.
-    #[must_use]
-    pub fn to_byte(self) -> u8 {
-        self as u8
-    }
-
-    /// Whether command data is encrypted.
-    #[must_use]
-    pub fn has_c_decryption(self) -> bool {
-        self.to_byte() & 0x02 != 0
-    }
-
-    /// Whether answers carry a MAC.
-    #[must_use]
-    pub fn has_r_mac(self) -> bool {
-        self.to_byte() & 0x10 != 0
-    }
-
-    /// Whether answer data is encrypted.
-    #[must_use]
-    pub fn has_r_encryption(self) -> bool {
-        self.to_byte() & 0x20 != 0
-    }
-
-    /// Whether this level protects everything that `other` protects.
-    #[must_use]
-    pub fn covers(self, other: SecurityLevel) -> bool {
-        self.to_byte() & other.to_byte() == other.to_byte()
-    }
-}
-
-impl fmt::Display for SecurityLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02X}", self.to_byte())
-    }
-}
-
-impl FromStr for SecurityLevel {
-    type Err = SecurityLevelError;
-
-    fn from_str(text: &str) -> Result<SecurityLevel, SecurityLevelError> {
-        let [byte] = array(text).ok_or(SecurityLevelError)?;
-        SecurityLevel::from_byte(byte)
-    }
-}
-
-serde_as_text!(SecurityLevel);
-
-/// One service: the applet, what it is installed with, and what of it is public.
-///
-/// All byte strings are hexadecimal in text. Unknown members are refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ServiceProfile {
-    /// Name by which orders refer to it.
-    pub name: String,
-    /// Executable Load File.
-    pub load_file: Aid,
-    /// Executable Module inside it.
-    pub module: Aid,
-    /// Instance.
-    pub applet: Aid,
-    /// Content of the application-specific parameters, tag C9, of INSTALL; public.
-    #[serde(with = "hexadecimal::bytes")]
-    pub install_parameters: Vec<u8>,
-    /// Privileges of the instance (CS 2.3.1 §11.1.2), a list of bytes.
-    #[serde(with = "hexadecimal::byte_list")]
-    pub privileges: Vec<u8>,
-    /// Data groupings that carry nothing secret.
-    #[serde(with = "hexadecimal::word_list")]
-    pub public_dgis: Vec<u16>,
-    /// Data groupings that carry keys or personal secrets.
-    #[serde(with = "hexadecimal::word_list")]
-    pub secret_dgis: Vec<u16>,
-    /// How to see afterwards whether the applet took its keys. Without one it may be given none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe: Option<ApplicationProbe>,
-}
-
-impl ServiceProfile {
-    /// What of this service may be placed on an SE without a permit.
-    #[must_use]
-    pub fn content_rules(&self) -> ContentRules {
-        ContentRules::of_service(self)
-    }
-}
-
-/// What a personalized applet shows under R-MAC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApplicationProbe {
-    /// Its life cycle state in GET STATUS.
-    #[serde(with = "hexadecimal::byte")]
-    pub life_cycle: u8,
-    /// The tag whose GET DATA answers the SHA-256 of its public key.
-    #[serde(with = "hexadecimal::word")]
-    pub tag: u16,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,19 +219,5 @@ mod tests {
         assert!(serde_json::from_str::<SeProfile>(&longer).is_err());
         let unknown = again.replace("one_shot", "oneshot");
         assert!(serde_json::from_str::<SeProfile>(&unknown).is_err());
-        assert!(serde_json::from_str::<SecurityLevel>("\"23\"").is_err());
-    }
-
-    #[test]
-    fn services_round_trip() {
-        let text = r#"{"name":"s","load_file":"A000000001","module":"A000000002",
-            "applet":"A000000003","install_parameters":"C9FF","privileges":["00"],
-            "public_dgis":["0101"],"secret_dgis":["8201","8010"],
-            "probe":{"life_cycle":"0F","tag":"DF20"}}"#;
-        let read: ServiceProfile = serde_json::from_str(text).unwrap();
-        assert_eq!((read.privileges.as_slice(), read.secret_dgis[1]), ([0].as_slice(), 0x8010));
-        let again = serde_json::to_string(&read).unwrap();
-        assert_eq!(serde_json::from_str::<ServiceProfile>(&again).unwrap(), read);
-        assert!(again.contains("\"tag\":\"DF20\""));
     }
 }

@@ -5,12 +5,14 @@
 //! Selected → Initiating → Challenged → CardVerified → Authenticating → Channel ⇄ Awaiting
 //! ```
 
+mod awaiting;
 pub mod channel;
 mod cipher;
 mod cryptogram;
 pub mod derivations;
 pub mod initiate;
 mod kdf;
+mod script;
 pub mod session_keys;
 pub mod typed;
 mod wrapping;

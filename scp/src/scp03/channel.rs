@@ -4,50 +4,22 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::awaiting::Sent;
+pub use super::awaiting::{Answered, Awaiting, ChannelError, Unwrapped};
 use super::derivations::{Custody, Origin, Typed, sealed::Wrapped as _};
+pub use super::script::{SCRIPT_COMMANDS_MOST, Script};
 use super::session_keys::SessionKeys;
 use super::wrapping::{self, Chain};
 pub use super::wrapping::{AnswerFault, CommandFault};
 use crate::aid::Aid;
-use crate::apdu::CommandApdu;
 use crate::effect::{Effect, Tracker};
-use crate::error::ApiMisuse;
 use crate::outbound::{Outbound, TypedScript};
 use crate::permit::{self, Bound, Grantable, GrantedScript, KeyScript, KeyWritePermit};
 use crate::profile::SecurityLevel;
-use crate::status::StatusWord;
 
 /// Most commands one session wraps. A session is opened anew long before its counter or its
 /// MACs could wear out.
 pub const SESSION_COMMANDS_MOST: u32 = 16_384;
-
-/// Most commands in one script.
-pub const SCRIPT_COMMANDS_MOST: usize = 1_024;
-
-/// Plain commands to be wrapped in one go, 1 to 1024 of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Script(Vec<CommandApdu>);
-
-impl Script {
-    /// A script of these commands.
-    ///
-    /// # Errors
-    /// [`ApiMisuse`] for no command at all, or more than 1024.
-    pub fn new(commands: Vec<CommandApdu>) -> Result<Script, ApiMisuse> {
-        const WHAT: &str = "commands in a script";
-        match commands.len() {
-            0 => Err(ApiMisuse::TooLittle { what: WHAT, got: 0, least: 1 }),
-            1..=SCRIPT_COMMANDS_MOST => Ok(Script(commands)),
-            got => Err(ApiMisuse::TooMuch { what: WHAT, got, most: SCRIPT_COMMANDS_MOST }),
-        }
-    }
-
-    /// The commands in order.
-    #[must_use]
-    pub fn commands(&self) -> &[CommandApdu] {
-        &self.0
-    }
-}
 
 /// What a channel keeps between scripts.
 pub(crate) struct Session<O: Origin> {
@@ -84,18 +56,6 @@ pub(crate) struct Session<O: Origin> {
 /// ```
 pub struct Channel<O: Origin> {
     pub(crate) session: Session<O>,
-}
-
-/// A channel whose script has been wrapped and not been answered.
-pub struct Awaiting<O: Origin> {
-    session: Session<O>,
-    sent: Vec<Sent>,
-}
-
-struct Sent {
-    command: CommandApdu,
-    chain: Chain,
-    counter: u32,
 }
 
 /// Why nothing was wrapped. The channel is gone; nothing has left.
@@ -221,7 +181,7 @@ impl<O: Origin> Channel<O> {
             sent.push(Sent { command, chain: secured.chain, counter });
             wrapped.push(secured.bytes);
         }
-        Ok((Awaiting { session, sent }, Wrapped { commands: wrapped, effect: strongest }))
+        Ok((Awaiting::new(session, sent), Wrapped { commands: wrapped, effect: strongest }))
     }
 }
 
@@ -286,132 +246,37 @@ impl Grantable for Channel<Custody> {
     }
 }
 
-/// One answer, its protection verified and taken off.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Answered {
-    data: Vec<u8>,
-    status: StatusWord,
-    authenticated: bool,
-}
-
-impl Answered {
-    pub(crate) fn new(data: Vec<u8>, status: StatusWord, authenticated: bool) -> Answered {
-        Answered { data, status, authenticated }
-    }
-
-    /// Plain data, empty where there is none.
-    #[must_use]
-    pub fn data(&self) -> &[u8] {
-        &self.data
-    }
-
-    /// Status word.
-    #[must_use]
-    pub fn status(&self) -> StatusWord {
-        self.status
-    }
-
-    /// Whether a valid R-MAC covered data and status word. Without one they are anyone's word.
-    #[must_use]
-    pub fn is_authenticated(&self) -> bool {
-        self.authenticated
-    }
-}
-
-impl fmt::Debug for Answered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let proof = if self.authenticated { "under R-MAC" } else { "unproved" };
-        write!(f, "Answered({} data bytes, {}, {proof})", self.data.len(), self.status)
-    }
-}
-
-/// What came back for a script.
-#[derive(Debug)]
-#[must_use]
-pub struct Unwrapped<O: Origin> {
-    /// One entry for each answer given, in order.
-    pub answers: Vec<Answered>,
-    /// The channel, unless answers were missing or the SE ended the session.
-    pub channel: Option<Channel<O>>,
-}
-
-/// Why the answers cannot be believed. The channel is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum ChannelError {
-    /// An answer is not what an SE in this session can have sent.
-    #[error("answer {index}: {fault}")]
-    CardMisbehaved {
-        /// Position in the script, from 0.
-        index: usize,
-        /// What is wrong with it.
-        fault: AnswerFault,
-    },
-    /// There are more answers than commands.
-    #[error("{got} answers to {sent} commands")]
-    TooManyAnswers {
-        /// Answers given.
-        got: usize,
-        /// Commands wrapped.
-        sent: usize,
-    },
-}
-
-impl<O: Origin> Awaiting<O> {
-    /// Unwraps the answers, in the order of the commands. There may be fewer answers than
-    /// commands; the session cannot go on then.
-    ///
-    /// # Errors
-    /// [`ChannelError`] for the first answer that cannot be believed.
-    ///
-    /// # Security
-    /// A status word other than 9000, 62xx and 63xx carries no MAC: anyone on the path can have
-    /// put it there. Judge a key write only by [`Answered::is_authenticated`] answers.
-    pub fn unwrap(self, answers: &[Vec<u8>]) -> Result<Unwrapped<O>, ChannelError> {
-        let Awaiting { mut session, sent } = self;
-        if answers.len() > sent.len() {
-            return Err(ChannelError::TooManyAnswers { got: answers.len(), sent: sent.len() });
-        }
-        let keys = session.keys.schedules();
-        let complete = answers.len() == sent.len();
-        let mut opened = Vec::with_capacity(answers.len());
-        for (index, (sent, answer)) in sent.iter().zip(answers).enumerate() {
-            let Sent { command, chain, counter } = sent;
-            let answered = wrapping::open(&keys, session.level, chain, *counter, answer)
-                .map_err(|fault| ChannelError::CardMisbehaved { index, fault })?;
-            session.tracker.learn(command, &answered);
-            opened.push(answered);
-        }
-        let ended = opened.iter().any(|answered| answered.status.ends_session());
-        let channel = (complete && !ended).then_some(Channel { session });
-        Ok(Unwrapped { answers: opened, channel })
-    }
-}
-
-impl Awaiting<Typed> {
-    /// Goes on without answers: the next command depends on the commands before it alone.
-    #[must_use]
-    pub fn unanswered(self) -> Channel<Typed> {
-        Channel { session: self.session }
-    }
-}
-
 impl<O: Origin> fmt::Debug for Channel<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Channel({}, level {})", self.session.target, self.session.level)
     }
 }
 
-impl<O: Origin> fmt::Debug for Awaiting<O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Awaiting({}, {} answers)", self.session.target, self.sent.len())
+#[cfg(test)]
+impl<O: Origin> Channel<O> {
+    /// A channel of known keys for the tests of this crate.
+    pub(crate) fn for_test(level: SecurityLevel, session_hash: [u8; 32]) -> Channel<O> {
+        use crate::effect::ContentRules;
+        let target = Aid::ISSUER_SECURITY_DOMAIN;
+        let session = Session {
+            keys: SessionKeys::zero(crate::keyset::version::KeyLength::Aes128),
+            level,
+            chain: [0; 16],
+            commands: 0,
+            target,
+            session_hash,
+            key_write_level: SecurityLevel::CMacCDecRMac,
+            tracker: Tracker::new(target, ContentRules::nothing_public()),
+        };
+        Channel { session }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::effect::ContentRules;
-    use crate::keyset::version::{KeyLength, KeyVersionNumber};
+    use crate::apdu::CommandApdu;
+    use crate::keyset::version::KeyVersionNumber;
     use crate::outbound::sha256_of;
     use crate::permit::{KeyWrite, Terms};
 
@@ -420,18 +285,7 @@ mod tests {
     const GET_DATA: &str = "80CA006600";
 
     fn channel<O: Origin>(level: SecurityLevel) -> Channel<O> {
-        let target = Aid::ISSUER_SECURITY_DOMAIN;
-        let session = Session {
-            keys: SessionKeys::zero(KeyLength::Aes128),
-            level,
-            chain: [0; 16],
-            commands: 0,
-            target,
-            session_hash: HASH,
-            key_write_level: SecurityLevel::CMacCDecRMac,
-            tracker: Tracker::new(target, ContentRules::nothing_public()),
-        };
-        Channel { session }
+        Channel::for_test(level, HASH)
     }
 
     fn commands(texts: &[&str]) -> Vec<CommandApdu> {
@@ -502,56 +356,14 @@ mod tests {
     }
 
     #[test]
-    fn scripts_and_sessions_have_limits() {
-        assert!(Script::new(Vec::new()).is_err());
-        let command = || CommandApdu::new(0x80, 0xCA, 0x00, 0x66, [], Some(256)).unwrap();
-        assert!(Script::new(vec![command(); 1_025]).is_err());
+    fn a_session_is_exhausted_after_16384_commands() {
+        let [command] = &commands(&[GET_DATA])[..] else { panic!("one command") };
         let mut channel = channel::<Typed>(SecurityLevel::CMac);
         for _ in 0..16 {
-            let script = Script::new(vec![command(); 1_024]).unwrap();
+            let script = Script::new(vec![command.clone(); 1_024]).unwrap();
             channel = channel.wrap(script).unwrap().0.unanswered();
         }
         let refused = channel.wrap(script(&[GET_DATA]));
         assert_eq!(refused.unwrap_err(), WrapError::SessionExhausted);
-    }
-
-    fn awaiting(level: SecurityLevel) -> Awaiting<Custody> {
-        channel(level).wrap(script(&[GET_DATA, GET_DATA])).unwrap().0
-    }
-
-    #[test]
-    fn a_session_ends_with_a_missing_answer_or_refused_messaging() {
-        let answered = |answers: &[&[u8]]| {
-            let answers: Vec<Vec<u8>> = answers.iter().map(|answer| answer.to_vec()).collect();
-            awaiting(SecurityLevel::CMacRMac).unwrap(&answers)
-        };
-        let error: &[u8] = &[0x6A, 0x88];
-        assert!(answered(&[error, error]).unwrap().channel.is_some());
-        assert!(answered(&[error]).unwrap().channel.is_none());
-        for ending in [0x82, 0x87, 0x88] {
-            assert!(answered(&[&[0x69, ending], error]).unwrap().channel.is_none());
-        }
-        let too_many = answered(&[error, error, error]).unwrap_err();
-        assert_eq!(too_many, ChannelError::TooManyAnswers { got: 3, sent: 2 });
-    }
-
-    #[test]
-    fn what_an_se_cannot_have_sent_is_refused() {
-        use AnswerFault::{DataWithError, Malformed, MissingMac, RMac};
-        for (answer, fault) in [
-            (&[0x90, 0x00][..], MissingMac),
-            (&[0x63, 0x10], MissingMac),
-            (&[0x62, 0x83], MissingMac),
-            (&[1, 2, 3, 4, 5, 6, 7, 8, 0x90, 0x00], RMac),
-            (&[1, 0x6A, 0x88], DataWithError),
-            (&[0x90], Malformed),
-            (&[], Malformed),
-        ] {
-            let answers = [vec![0x6A, 0x88], answer.to_vec()];
-            let refused = awaiting(SecurityLevel::CMacRMac).unwrap(&answers).unwrap_err();
-            assert_eq!(refused, ChannelError::CardMisbehaved { index: 1, fault });
-        }
-        let unproved = awaiting(SecurityLevel::CMac).unwrap(&[vec![0x90, 0x00]]).unwrap();
-        assert!(!unproved.answers[0].is_authenticated());
     }
 }

@@ -1,11 +1,15 @@
 //! Explicit Secure Channel initiation: INITIALIZE UPDATE, EXTERNAL AUTHENTICATE (AmdD §5.1, §7.1).
 
+mod answer;
+mod error;
+
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use thiserror::Error;
 
+pub(crate) use self::answer::InitializeUpdateAnswer;
+pub use self::error::{InitiateError, InitiateFault, ProfileField};
 use super::channel::{Channel, Session};
 use super::cipher::BLOCK;
 use super::cryptogram::{S8, Side, cryptogram};
@@ -18,10 +22,6 @@ use crate::error::ApiMisuse;
 use crate::keyset::version::{KeyLength, KeyVersionNumber};
 use crate::outbound::Outbound;
 use crate::profile::{SeProfile, SecurityLevel, level_is_offered};
-use crate::status::StatusWord;
-
-/// Identifier of the protocol in the key information (AmdD Table 7-2).
-const SCP03: u8 = 0x03;
 
 /// What is on record about the SE before it has said a word.
 pub struct Selected {
@@ -90,76 +90,6 @@ pub struct Authenticating<O: Origin> {
     session: Session<O>,
 }
 
-/// Why no channel was opened. Nothing of it is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum InitiateError {
-    /// The SE refused the command.
-    #[error("the SE refused with {0}, {meaning}", meaning = .0.meaning())]
-    CardRefused(StatusWord),
-    /// The SE's answer is not what the SE on record can have sent.
-    #[error(transparent)]
-    CardMisbehaved(#[from] InitiateFault),
-    /// The caller's part was wrong.
-    #[error(transparent)]
-    ApiMisuse(#[from] ApiMisuse),
-}
-
-/// What is wrong with an answer during initiation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum InitiateFault {
-    /// It does not have the form of AmdD Table 7-2, or of an empty answer.
-    #[error("the answer does not have the form Amendment D gives it")]
-    Malformed,
-    /// Another Secure Channel Protocol.
-    #[error("the SE offers Secure Channel Protocol {got:02X}, not 03")]
-    NotScp03 {
-        /// The protocol offered.
-        got: u8,
-    },
-    /// Another key set than the one asked for.
-    #[error("the SE answers with key version {got:02X}, not {asked}")]
-    KeyVersion {
-        /// The version asked for.
-        asked: KeyVersionNumber,
-        /// The version answered.
-        got: u8,
-    },
-    /// Another kind of SE than the profile says. It is not adapted to.
-    #[error("the SE differs from its profile: {field} is {got:02X}, not {on_record:02X}")]
-    ProfileMismatch {
-        /// What differs.
-        field: ProfileField,
-        /// What the profile says.
-        on_record: u8,
-        /// What the SE says.
-        got: u8,
-    },
-    /// The card cryptogram is wrong: not the SE on record, or not these keys.
-    #[error("the card cryptogram is wrong")]
-    Cryptogram,
-    /// The card challenge is not the one the SE's sequence counter and the AID give.
-    #[error("the card challenge is not the pseudo-random one")]
-    PseudoRandomChallenge,
-}
-
-/// What of a profile an SE can differ in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ProfileField {
-    /// The parameter i.
-    I,
-    /// Bytes of a challenge: 8 in S8, 16 in S16.
-    ChallengeBytes,
-}
-
-impl fmt::Display for ProfileField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ProfileField::I => "i",
-            ProfileField::ChallengeBytes => "the length of a challenge",
-        })
-    }
-}
-
 impl Selected {
     /// Begins a channel to the application `target`, which has been selected, under the key set
     /// `key_version_number`.
@@ -191,6 +121,22 @@ impl Selected {
         let command = CommandApdu::short(header, host_challenge, Some(0x00));
         let initiating = Initiating { on_record: self, host_challenge, command: command.clone() };
         (initiating, command)
+    }
+
+    fn compare(&self, answer: &InitializeUpdateAnswer) -> Result<(), InitiateFault> {
+        let asked = self.key_version_number;
+        if answer.key_version_number != asked.get() {
+            return Err(InitiateFault::KeyVersion { asked, got: answer.key_version_number });
+        }
+        if answer.i != self.i {
+            let (field, on_record, got) = (ProfileField::I, self.i, answer.i);
+            return Err(InitiateFault::ProfileMismatch { field, on_record, got });
+        }
+        // The sequence counter comes exactly with a pseudo-random challenge (AmdD Table 7-2).
+        if answer.sequence_counter.is_some() != self.pseudo_random {
+            return Err(InitiateFault::Malformed);
+        }
+        Ok(())
     }
 }
 
@@ -228,65 +174,6 @@ impl Initiating {
             rules: on_record.rules,
         };
         Ok(Challenged { offer, derivations })
-    }
-}
-
-impl Selected {
-    fn compare(&self, answer: &InitializeUpdateAnswer) -> Result<(), InitiateFault> {
-        let asked = self.key_version_number;
-        if answer.key_version_number != asked.get() {
-            return Err(InitiateFault::KeyVersion { asked, got: answer.key_version_number });
-        }
-        if answer.i != self.i {
-            let (field, on_record, got) = (ProfileField::I, self.i, answer.i);
-            return Err(InitiateFault::ProfileMismatch { field, on_record, got });
-        }
-        // The sequence counter comes exactly with a pseudo-random challenge (AmdD Table 7-2).
-        if answer.sequence_counter.is_some() != self.pseudo_random {
-            return Err(InitiateFault::Malformed);
-        }
-        Ok(())
-    }
-}
-
-/// The data of the answer to INITIALIZE UPDATE (AmdD Table 7-2).
-pub(crate) struct InitializeUpdateAnswer {
-    pub(crate) key_diversification_data: [u8; 10],
-    pub(crate) key_version_number: u8,
-    pub(crate) i: u8,
-    pub(crate) card_challenge: [u8; S8],
-    pub(crate) card_cryptogram: [u8; S8],
-    pub(crate) sequence_counter: Option<[u8; 3]>,
-}
-
-impl InitializeUpdateAnswer {
-    pub(crate) fn parse(data: &[u8]) -> Result<InitializeUpdateAnswer, InitiateFault> {
-        const MALFORMED: InitiateFault = InitiateFault::Malformed;
-        let (key_diversification_data, data) = data.split_first_chunk().ok_or(MALFORMED)?;
-        let (&[key_version_number, protocol, i], data) =
-            data.split_first_chunk().ok_or(MALFORMED)?;
-        if protocol != SCP03 {
-            return Err(InitiateFault::NotScp03 { got: protocol });
-        }
-        if matches!(data.len(), 32 | 35) {
-            let field = ProfileField::ChallengeBytes;
-            return Err(InitiateFault::ProfileMismatch { field, on_record: 8, got: 16 });
-        }
-        let (card_challenge, data) = data.split_first_chunk().ok_or(MALFORMED)?;
-        let (card_cryptogram, data) = data.split_first_chunk().ok_or(MALFORMED)?;
-        let sequence_counter = match data {
-            [] => None,
-            [a, b, c] => Some([*a, *b, *c]),
-            _ => return Err(MALFORMED),
-        };
-        Ok(InitializeUpdateAnswer {
-            key_diversification_data: *key_diversification_data,
-            key_version_number,
-            i,
-            card_challenge: *card_challenge,
-            card_cryptogram: *card_cryptogram,
-            sequence_counter,
-        })
     }
 }
 
