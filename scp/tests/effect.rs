@@ -353,7 +353,7 @@ fn edit_one(
         0 => commands.swap(at, other),
         1 if commands.len() > 1 => drop(commands.remove(at)),
         2 => commands.insert(other, old),
-        3 => commands[at] = rebuilt(old.cla() ^ 0x01, old.p1(), old.p2(), old.data()),
+        3 => commands[at] = rebuilt((old.cla() ^ 0x01).min(0xFE), old.p1(), old.p2(), old.data()),
         4 => commands[at] = rebuilt(old.cla(), old.p1() ^ 0x80, old.p2(), old.data()),
         _ => {
             let cut = old.data().len().saturating_sub(1);
