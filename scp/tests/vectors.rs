@@ -223,7 +223,7 @@ fn no_vector_is_skipped_silently() {
         ("dek_encrypt_scp03", 1),
         ("kcv_3des_00", 1),
         ("kcv_aes_01", 4),
-        // In the unit tests of the modules `put_key` and `store_data`.
+        // In the tests of content management, beside this file.
         ("put_key_scp03", 3),
         ("store_data_dgi_keys", 1),
         // In the unit tests of the modules `wrapping` and `kdf`.
