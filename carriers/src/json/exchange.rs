@@ -12,7 +12,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use rustls::ClientConfig;
-use tokio::{net::TcpStream, sync::Semaphore};
+use tokio::{
+    net::TcpStream,
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tower::{BoxError, timeout::Timeout, util::BoxCloneSyncService};
 
 use super::{
@@ -30,7 +34,7 @@ type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, 
 pub(super) struct Exchange {
     client: Client<Connector, LatchedBody>,
     turns: Semaphore,
-    deadline_ms: u64,
+    answer_timeout_ms: u64,
     response_max_bytes: u64,
 }
 
@@ -57,22 +61,34 @@ impl Exchange {
         Exchange {
             client,
             turns: Semaphore::new(requests_max),
-            deadline_ms: settings.connect_timeout_ms.saturating_add(settings.answer_timeout_ms),
+            answer_timeout_ms: settings.answer_timeout_ms,
             response_max_bytes: settings.response_max_bytes,
         }
     }
 
     /// Sends `body` once and returns the whole body of a 200 answer.
+    ///
+    /// Three waits, each bounded: for a turn and, once the body is let go, for the answer by the answer timeout; for a connection by
+    /// the connector's own.
     pub(super) async fn post(&self, url: &str, body: Vec<u8>) -> Result<Bytes, CarrierError> {
+        let patience = Duration::from_millis(self.answer_timeout_ms);
+        let late = |reach| {
+            unavailable(reach, format!("nothing complete within {} ms", self.answer_timeout_ms))
+        };
+        let _turn = match timeout(patience, self.turns.acquire()).await {
+            Ok(Ok(turn)) => turn,
+            Ok(Err(closed)) => return Err(unavailable(Reach::Never, closed.to_string())),
+            Err(_) => return Err(late(Reach::Never)),
+        };
         let latch = Latch::default();
         let body = LatchedBody::new(body.into(), latch.clone());
-        let deadline = Duration::from_millis(self.deadline_ms);
-        match tokio::time::timeout(deadline, self.exchange(url, body, &latch)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(unavailable(
-                latch.reach(),
-                format!("no complete answer within {} ms", self.deadline_ms),
-            )),
+        let owed = async {
+            latch.fallen().await;
+            sleep(patience).await;
+        };
+        tokio::select! {
+            answer = self.exchange(url, body, &latch) => answer,
+            () = owed => Err(late(latch.reach())),
         }
     }
 
@@ -82,11 +98,6 @@ impl Exchange {
         body: LatchedBody,
         latch: &Latch,
     ) -> Result<Bytes, CarrierError> {
-        let _turn = self
-            .turns
-            .acquire()
-            .await
-            .map_err(|closed| unavailable(Reach::Never, closed.to_string()))?;
         let request = Request::builder()
             .method(Method::POST)
             .uri(url)

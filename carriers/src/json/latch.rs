@@ -15,17 +15,34 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::Notify;
 
 use crate::reach::Reach;
 
 /// The bit, kept by the caller.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Latch(Arc<AtomicBool>);
+pub(super) struct Latch(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    fallen: AtomicBool,
+    falling: Notify,
+}
 
 impl Latch {
+    /// Ends when the body is let go: from then on an answer is owed. For one waiter.
+    pub(super) async fn fallen(&self) {
+        self.0.falling.notified().await;
+    }
+
+    fn fall(&self) {
+        self.0.fallen.store(true, Ordering::SeqCst);
+        self.0.falling.notify_one();
+    }
+
     /// How far a request that failed may have come.
     pub(super) fn reach(&self) -> Reach {
-        match self.0.load(Ordering::SeqCst) {
+        match self.0.fallen.load(Ordering::SeqCst) {
             true => Reach::Unknown,
             false => Reach::Never,
         }
@@ -55,7 +72,7 @@ impl Body for LatchedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let bytes = self.bytes.take();
         if bytes.is_some() {
-            self.latch.0.store(true, Ordering::SeqCst);
+            self.latch.fall();
         }
         Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
     }

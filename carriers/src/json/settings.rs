@@ -39,7 +39,7 @@ pub struct JsonCarrierSettings {
     /// Largest body of an answer, bytes.
     #[serde(default = "defaults::response_max_bytes")]
     pub response_max_bytes: u64,
-    /// Requests under way at a time; more wait their turn, within their own deadline.
+    /// Requests under way at a time; more wait their turn, for as long as an answer may take.
     #[serde(default = "defaults::requests_max")]
     pub requests_max: u64,
     /// How long an idle connection is kept, milliseconds.
