@@ -43,7 +43,9 @@ mod tests {
 
     fn component(cap: &[u8], name: &str) -> Vec<u8> {
         let mut archive = zip::ZipArchive::new(Cursor::new(cap)).unwrap();
-        let path = archive.file_names().find(|path| path.ends_with(name)).unwrap().to_owned();
+        let paths: Vec<String> =
+            archive.file_names().map(|path| path.unwrap().into_owned()).collect();
+        let path = paths.into_iter().find(|path| path.ends_with(name)).unwrap();
         let mut bytes = Vec::new();
         archive.by_name(&path).unwrap().read_to_end(&mut bytes).unwrap();
         bytes
@@ -62,7 +64,7 @@ mod tests {
             "Class",
             "Method",
             "StaticField",
-            "ReferenceLocation",
+            "RefLocation",
             "",
             "Descriptor",
             "",
@@ -84,7 +86,7 @@ mod tests {
     fn every_constant_pool_operand_is_where_reference_location_says() {
         let cap = assemble(&applet()).unwrap();
         let method = component(&cap, "/Method.cap");
-        let places = component(&cap, "/ReferenceLocation.cap");
+        let places = component(&cap, "/RefLocation.cap");
         let pool = component(&cap, "/ConstantPool.cap");
         let (info, deltas) = (&method[3..], &places[7..]);
         assert_eq!(places[3..7], [0, 0, 0, 4]);

@@ -167,7 +167,7 @@ fn number(der: &[u8]) -> Option<Number> {
 
 #[cfg(test)]
 mod tests {
-    use num_bigint::BigUint;
+    use x509_parser::num_bigint::BigUint;
 
     use super::*;
 

@@ -102,7 +102,7 @@ pub(super) fn of(applet: &Applet) -> Vec<Component> {
         component("Method", tag::METHOD, method()),
         component("StaticField", tag::STATIC_FIELD, vec![0; 10]),
         component("ConstantPool", tag::CONSTANT_POOL, constant_pool()),
-        component("ReferenceLocation", tag::REFERENCE_LOCATION, reference_location()),
+        component("RefLocation", tag::REFERENCE_LOCATION, reference_location()),
         component("Descriptor", tag::DESCRIPTOR, descriptor()),
     ];
     let directory = component("Directory", tag::DIRECTORY, directory(&components));
