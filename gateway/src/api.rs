@@ -1,8 +1,7 @@
 //! The routes, one file a concern. Who may take which is in [`crate::principal::ROUTES`], nowhere else.
 
 mod audit;
-mod body;
-mod counter;
+pub mod counter;
 mod custody;
 mod enquiry;
 mod health;
@@ -11,8 +10,6 @@ mod orders;
 mod receipts;
 
 use axum::{Router, middleware};
-
-pub use body::{Json, Query};
 
 use crate::{App, code::Word, principal, server::problem::Problem, telemetry};
 

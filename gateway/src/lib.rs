@@ -11,6 +11,7 @@ pub mod cli;
 pub mod code;
 pub mod custody;
 pub mod digest;
+pub mod engine;
 pub mod principal;
 pub mod receipt;
 pub mod server;

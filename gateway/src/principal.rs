@@ -161,7 +161,10 @@ pub async fn identify(
         }
         None if open => {}
         None => {
-            return Err(Problem::new(Word::NotAllowed, "this client certificate is not registered"));
+            return Err(Problem::new(
+                Word::NotAllowed,
+                "this client certificate is not registered",
+            ));
         }
     }
     if !open {

@@ -4,7 +4,8 @@
 //! deadline; a reload makes every connection check its certificate again; SIGTERM ends open requests before the node goes.
 //! Not promised: fairness between peers beyond the cap on connections.
 
-mod body;
+pub mod body;
+mod bounded;
 mod connection;
 mod limits;
 pub mod problem;
@@ -22,7 +23,7 @@ use tokio::{
 };
 
 pub use self::{
-    body::BodyTooLarge,
+    bounded::BodyTooLarge,
     limits::Limits,
     tls::{TlsError, server_config},
 };

@@ -3,8 +3,12 @@
 use axum::{Json as Answer, Router, extract::State, routing::get};
 use serde::{Deserialize, Serialize};
 
-use super::Query;
-use crate::{App, audit::Record, digest::Digest, server::problem::Problem};
+use crate::{
+    App,
+    audit::Record,
+    digest::Digest,
+    server::{body::Query, problem::Problem},
+};
 
 /// Records on one page when the caller does not say.
 const PAGE_DEFAULT: u32 = 100;

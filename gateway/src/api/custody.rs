@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Json, orders::SeName};
+use super::orders::SeName;
 use crate::{
     App,
     audit::{Entry, Kind},
     code::Word,
     custody::{Accepted, HandOver, HandOverError, TransportKey},
     principal::{Caller, Principal},
-    server::problem::Problem,
+    server::{body::Json, problem::Problem},
     store::{Change, CommitError, Conflict, LiveKeySet, SeRecord},
 };
 
@@ -67,7 +67,7 @@ struct Taken {
 async fn hand_over(
     State(app): State<App>,
     Caller(principal): Caller,
-    Json { value: statement, .. }: Json<Statement>,
+    Json(statement): Json<Statement>,
 ) -> Result<(StatusCode, Answer<Taken>), Problem> {
     let se = statement.se.check()?;
     if !principal.serves(&statement.tenant) {

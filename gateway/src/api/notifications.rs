@@ -13,13 +13,12 @@ use carriers::{
 use http::header;
 use serde_json::json;
 
-use super::body;
 use crate::{
     App,
     audit::{Entry, Kind},
     code::Word,
     principal::{Caller, Principal},
-    server::problem::Problem,
+    server::{body, problem::Problem},
     store::{Change, CommitError, Conflict},
 };
 

@@ -14,11 +14,10 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Query;
 use crate::{
     App,
     principal::{Caller, Principal},
-    server::problem::Problem,
+    server::{body::Query, problem::Problem},
     store::{OrderFilter, OrderRecord},
 };
 

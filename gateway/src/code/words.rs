@@ -187,8 +187,4 @@ words! {
         "サンドボックスのシナリオが期待どおりに終わりませんでした。"
         "The sandbox did not end as it should."
         "Keep its directory with --keep and report it."
-    NotBuilt "not_built" 404 2 Caller No false
-        "このビルドには含まれていない機能です。"
-        "This build does not hold that part."
-        "Use a build with the feature the message names."
 }

@@ -1,76 +1,151 @@
-//! Request bodies that end at a limit, before anything is parsed.
+//! Strict readers of what a caller sends: whole, within limits, of exactly the documented form.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::error::Error;
 
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use bytes::Bytes;
+use http::{header, request::Parts};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use serde::de::DeserializeOwned;
 
-/// How long, and how many bytes of it, an oversized body is read and thrown away, so that its sender sees the answer instead of a reset.
-const DISCARD_TIME: Duration = Duration::from_secs(10);
-const DISCARD_BYTES: usize = 256 * 1024 * 1024;
+use super::{BodyTooLarge, problem::Problem};
+use crate::code::Word;
 
-/// The body is larger than the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the body is larger than the limit")]
-pub struct BodyTooLarge;
+/// Longest name of an unknown member that is repeated to the caller.
+const NAME_MAX: usize = 120;
 
-/// A request body of at most so many bytes.
-pub(super) struct Bounded {
-    inner: Option<Incoming>,
-    left: usize,
-}
+/// A JSON body. `T` denies unknown members; doubled members are refused by its derived reader.
+pub struct Json<T>(
+    /// What it says.
+    pub T,
+);
 
-impl Bounded {
-    pub(super) fn new(inner: Incoming, max: usize) -> Bounded {
-        Bounded { inner: Some(inner), left: max }
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Json<T>, Problem> {
+        JsonText::from_request(request, state).await?.read().map(Json)
     }
 }
 
-impl Body for Bounded {
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+/// The very bytes of a JSON body, for whoever keeps their digest.
+pub struct JsonText(
+    /// The bytes, not yet read.
+    pub Bytes,
+);
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(inner) = self.inner.as_mut() else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(inner).poll_frame(context));
-        let length = match &frame {
-            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
-            Some(Err(_)) | None => 0,
-        };
-        match self.left.checked_sub(length) {
-            Some(left) => {
-                self.left = left;
-                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-            }
-            None => {
-                self.inner.take().map(discard);
-                Poll::Ready(Some(Err(Box::new(BodyTooLarge))))
-            }
+impl JsonText {
+    /// What it says.
+    ///
+    /// # Errors
+    /// [`Word::BadRequest`] when it is not of the form of `T`.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        serde_json::from_slice(&self.0).map_err(|cause| unfit(&cause))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for JsonText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<JsonText, Problem> {
+        check_media_type(&request)?;
+        Ok(JsonText(read(request).await?))
+    }
+}
+
+/// A query string. `T` denies unknown members.
+pub struct Query<T>(
+    /// What it says.
+    pub T,
+);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Query<T>, Problem> {
+        let query = axum::extract::Query::<T>::try_from_uri(&parts.uri);
+        let query = query.map_err(|_| {
+            Problem::new(Word::BadRequest, "the query is not of the documented form")
+        })?;
+        Ok(Query(query.0))
+    }
+}
+
+/// The whole body.
+/// # Errors
+/// [`Word::TooLarge`] past the limit, [`Word::BadRequest`] when the peer stopped before its end.
+pub async fn read(request: Request) -> Result<Bytes, Problem> {
+    let collected = request.into_body().collect().await;
+    let collected = collected.map_err(|cause| match too_large(&cause) {
+        true => Problem::new(Word::TooLarge, "the request body is larger than the limit"),
+        false => Problem::new(Word::BadRequest, "the request body ended before its end"),
+    })?;
+    Ok(collected.to_bytes())
+}
+
+fn check_media_type(request: &Request) -> Result<(), Problem> {
+    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
+    match essence {
+        Some(essence) if essence.eq_ignore_ascii_case("application/json") => Ok(()),
+        _ => Err(Problem::new(Word::BadRequest, "send `Content-Type: application/json`")),
+    }
+}
+
+fn too_large(cause: &axum::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(cause);
+    while let Some(error) = cause {
+        if error.is::<BodyTooLarge>() {
+            return true;
         }
+        cause = error.source();
     }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(SizeHint::default, Body::size_hint)
-    }
+    false
 }
 
-/// Reads a body to its end, or to the limits above, and throws it away.
-pub(super) fn discard(mut body: Incoming) {
-    tokio::spawn(tokio::time::timeout(DISCARD_TIME, async move {
-        let mut read = 0_usize;
-        while let Some(Ok(frame)) = body.frame().await {
-            read = read.saturating_add(frame.data_ref().map_or(0, Bytes::len));
-            if read > DISCARD_BYTES {
-                return;
-            }
-        }
-    }));
+/// Says which member is wrong, and never repeats a value: it may be a token or an access code.
+fn unfit(cause: &serde_json::Error) -> Problem {
+    let text = cause.to_string();
+    let names_only = ["unknown field", "missing field", "duplicate field"];
+    let detail = if names_only.iter().any(|start| text.starts_with(start)) {
+        text.chars().take(NAME_MAX).collect()
+    } else {
+        format!(
+            "not JSON of the documented form at line {} column {}",
+            cause.line(),
+            cause.column()
+        )
+    };
+    Problem::new(Word::BadRequest, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Form {
+        #[expect(dead_code, reason = "only the reading is tested")]
+        code: u8,
+    }
+
+    async fn refused(body: &'static str, media_type: &str) -> String {
+        let request = Request::post("/").header(header::CONTENT_TYPE, media_type).body(body.into());
+        let refused = Json::<Form>::from_request(request.unwrap(), &()).await.err().unwrap();
+        assert_eq!(refused.code().as_str(), "bad_request");
+        format!("{refused:?}")
+    }
+
+    #[tokio::test]
+    async fn what_is_not_of_the_form_is_refused_without_repeating_values() {
+        assert!(refused(r#"{"code":1,"code":1}"#, "application/json").await.contains("duplicate"));
+        assert!(refused(r#"{"code":1,"other":1}"#, "application/json").await.contains("other"));
+        assert!(refused("{}", "application/json; charset=utf-8").await.contains("missing"));
+        assert!(refused(r#"{"code":1}"#, "text/plain").await.contains("Content-Type"));
+        let refused = refused(r#"{"code":"CANARY"}"#, "application/json").await;
+        assert!(!refused.contains("CANARY"), "{refused}");
+    }
 }

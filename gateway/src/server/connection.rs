@@ -35,7 +35,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::ServiceExt;
 
-use super::{Ending, Era, Limits, body, problem::Problem};
+use super::{Ending, Era, Limits, bounded, problem::Problem};
 use crate::{code::Word, principal::Peer};
 
 /// Read buffer of an HTTP/1 connection, which also bounds a header.
@@ -196,11 +196,11 @@ impl Requests {
         self.begun.store(true, Ordering::Relaxed);
         let max = self.limits.body_max;
         if request.body().size_hint().lower() > max as u64 {
-            body::discard(request.into_body());
+            bounded::discard(request.into_body());
             let detail = format!("a request body has at most {max} bytes");
             return Ok(Problem::new(Word::TooLarge, detail).into_response());
         }
-        let mut request = request.map(|body| AnswerBody::new(body::Bounded::new(body, max)));
+        let mut request = request.map(|body| AnswerBody::new(bounded::Bounded::new(body, max)));
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.ending);
         match timeout(self.limits.request, self.router.oneshot(request)).await {

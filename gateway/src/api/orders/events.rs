@@ -5,7 +5,10 @@ use std::{convert::Infallible, time::Duration};
 use axum::{
     Extension,
     extract::{Path, State},
-    response::sse::{Event, KeepAlive, Sse},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,19 +26,17 @@ const EVENTS_MAX: usize = 4;
 /// A comment this often keeps middleboxes from closing the stream.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-type Events = ReceiverStream<Result<Event, Infallible>>;
-
 pub(super) async fn watch(
     State(app): State<App>,
     Caller(principal): Caller,
     Extension(ending): Extension<Ending>,
     Path(id): Path<String>,
-) -> Result<Sse<Events>, Problem> {
+) -> Result<Response, Problem> {
     let order = find(&app, &principal, &id).await?;
     let (events, stream) = mpsc::channel(EVENTS_MAX);
     tokio::spawn(follow(app, order.id, events, ending));
-    Ok(Sse::new(ReceiverStream::new(stream))
-        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL)))
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE_INTERVAL);
+    Ok(Sse::new(ReceiverStream::new(stream)).keep_alive(keep_alive).into_response())
 }
 
 async fn follow(

@@ -14,13 +14,12 @@ use super::{
 };
 use crate::{
     App,
-    api::Json,
     audit::{Entry, Kind},
     code::Word,
     custody::PayloadError,
     digest::Digest,
     principal::{Caller, Principal},
-    server::problem::Problem,
+    server::{body::JsonText, problem::Problem},
     store::{Change, CommitError, Conflict, OrderRecord},
 };
 
@@ -90,15 +89,16 @@ impl SeName {
 pub(super) async fn submit(
     State(app): State<App>,
     Caller(principal): Caller,
-    Json { value: submission, bytes }: Json<Submission>,
+    body: JsonText,
 ) -> Result<(StatusCode, Answer<OrderView>), Problem> {
+    let submission: Submission = body.read()?;
     let se = check(&submission, &principal)?;
     let canonical = canonical(&submission, &se);
     if let Some(known) = app.store.order_by_caller_id(&submission.tenant, &submission.id).await? {
         return same(&known, &canonical);
     }
     let mut order = accept(&app, &submission, &se, &canonical).await?;
-    order.body_sha256 = Digest::of(&[&bytes]);
+    order.body_sha256 = Digest::of(&[&body.0]);
     let entry =
         Entry::new(Kind::OrderAccepted, order.created_ms).order(order.id).se(&order.se).detail(
             json!({ "tenant": order.tenant, "caller_id": order.caller_id, "by": principal.name }),
@@ -237,6 +237,7 @@ async fn accept(
         opened: None,
         failures: 0,
         probes: 0,
+        permits: 0,
         prepared_mark: None,
         app_key_sha256: None,
         due_ms: Some(now_ms),
