@@ -181,7 +181,7 @@ mod tests {
     /// The same keys, each announced completely (CS Table 11-92).
     fn complete_templates() -> String {
         let template =
-            |identifier, kcv| format!("B9159501188001888101108201{identifier}8301018403{kcv}");
+            |identifier, kcv| format!("B9149501188001888101108201{identifier}8301018403{kcv}");
         let templates = [("01", "504A77"), ("02", "F2A8DF"), ("03", "D7D0E4")]
             .map(|(id, kcv)| template(id, kcv));
         let keys = &DATA[DATA.find("8113").unwrap()..];

@@ -34,6 +34,7 @@ mod ledger;
 mod load;
 mod load_file;
 mod messaging;
+mod open_platform;
 mod personalization;
 mod privileges;
 mod put_key;
@@ -46,6 +47,9 @@ mod status;
 mod store;
 mod store_data;
 mod tlv;
+
+#[cfg(test)]
+mod tests;
 
 pub use class::CommandClass;
 pub use factory::{Factory, FactoryError};

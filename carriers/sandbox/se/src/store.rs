@@ -84,17 +84,24 @@ mod tests {
     use super::*;
     use crate::factory::Factory;
 
+    fn set(store: &mut Store, i: u8) -> Result<(), Stop> {
+        store.change(|card| {
+            card.i = i;
+            Ok(())
+        })
+    }
+
     #[test]
     fn a_change_is_whole_or_not_at_all() {
         for (write, switched) in [(1, false), (2, true)] {
             let mut store = Store::new(Factory::default().make().unwrap(), None);
             store.tear_at(Some(write));
-            let stop = store.change(|card| Ok(card.i = 0x10)).unwrap_err();
+            let stop = set(&mut store, 0x10).unwrap_err();
             assert_eq!(stop, Stop::Torn { switched });
             assert_eq!(store.card().i, if switched { 0x10 } else { 0x70 });
-            assert!(store.change(|card| Ok(card.i = 0)).is_err(), "no power");
+            assert!(set(&mut store, 0).is_err(), "no power");
             store.power_up();
-            store.change(|card| Ok(card.i = 0x60)).unwrap();
+            set(&mut store, 0x60).unwrap();
             assert_eq!(store.card().i, 0x60);
         }
     }
