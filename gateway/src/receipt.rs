@@ -178,11 +178,7 @@ impl Receipts {
 impl ReceiptKey {
     fn of(public_key: &[u8]) -> ReceiptKey {
         let kid = Digest::of(&[public_key]).to_string().chars().take(16).collect();
-        ReceiptKey {
-            kid,
-            alg: ALGORITHM.to_owned(),
-            public_key: hex::encode_upper(public_key),
-        }
+        ReceiptKey { kid, alg: ALGORITHM.to_owned(), public_key: hex::encode_upper(public_key) }
     }
 }
 
@@ -225,4 +221,85 @@ fn part(value: &impl Serialize) -> Result<String, CustodyError> {
 fn json<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, ReceiptError> {
     let bytes = BASE64URL.decode(part).map_err(|_| ReceiptError::Malformed)?;
     serde_json::from_slice(&bytes).map_err(|_| ReceiptError::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+    fn facts() -> ReceiptFacts {
+        ReceiptFacts {
+            iat: 1_000,
+            order: Uuid::nil(),
+            caller_id: "order-1".to_owned(),
+            tenant: "carrier-a".to_owned(),
+            se: "8981".to_owned(),
+            token_sha256: Digest::of(&[b"token"]),
+            policy_version: "1".to_owned(),
+            writes: vec![ReceiptWrite {
+                kind: WriteKind::SdKeyset,
+                sd: "A000000151535001".parse().unwrap(),
+                kvn: "31".parse().ok(),
+                kcv: "C35280013808840DE5".parse().ok(),
+                key_sha256: None,
+                verdict: Verdict::Applied,
+                evidence: EvidenceClass::RMacAnswer,
+                attempts: 1,
+                known_to: vec!["custody".to_owned(), "carrier:a".to_owned()],
+            }],
+            audit: ReceiptAudit { index: 9, head: Digest::of(&[b"head"]) },
+        }
+    }
+
+    async fn receipts(dir: &Path) -> Receipts {
+        let kek = dir.join("kek");
+        if !kek.exists() {
+            fs::write(&kek, "5A".repeat(32)).unwrap();
+            fs::set_permissions(&kek, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let custody = Custody::open(&dir.join("data"), &kek).unwrap();
+        Receipts::open(&custody, "node-1").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_receipt_verifies_under_the_same_key_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = receipts(dir.path()).await;
+        let receipt = before.issue(&facts()).await.unwrap();
+        drop(before);
+        let after = receipts(dir.path()).await;
+        assert_eq!(verify(&receipt, after.key()), Ok(("node-1".to_owned(), facts())));
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = receipts(elsewhere.path()).await;
+        assert_eq!(verify(&receipt, other.key()), Err(ReceiptError::OtherKey));
+        let forged = ReceiptKey { kid: after.key().kid.clone(), ..other.key().clone() };
+        assert_eq!(verify(&receipt, &forged), Err(ReceiptError::Signature));
+    }
+
+    #[tokio::test]
+    async fn the_counter_sees_no_check_value() {
+        let dir = tempfile::tempdir().unwrap();
+        let receipts = receipts(dir.path()).await;
+        let receipt = receipts.issue_for_counter(&facts()).await.unwrap();
+        let payload = BASE64URL.decode(receipt.split('.').nth(1).unwrap()).unwrap();
+        assert!(!String::from_utf8(payload).unwrap().contains("kcv"));
+        let (_, seen) = verify(&receipt, receipts.key()).unwrap();
+        assert_eq!(seen.writes[0].kcv, None);
+        assert_eq!(seen.writes[0].kvn, facts().writes[0].kvn);
+    }
+
+    #[tokio::test]
+    async fn every_altered_character_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let receipts = receipts(dir.path()).await;
+        let receipt = receipts.issue(&facts()).await.unwrap();
+        for at in 0..receipt.len() {
+            let mut altered = receipt.clone().into_bytes();
+            altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
+            let altered = String::from_utf8(altered).unwrap();
+            assert!(verify(&altered, receipts.key()).is_err(), "{at}");
+            assert!(verify(&receipt[..at], receipts.key()).is_err(), "{at}");
+        }
+    }
 }

@@ -77,9 +77,8 @@ fn sorted(value: &Value) -> Value {
         Value::Object(members) => {
             let mut names: Vec<&String> = members.keys().collect();
             names.sort();
-            let member = |name: &String| {
-                (name.clone(), members.get(name).map_or(Value::Null, sorted))
-            };
+            let member =
+                |name: &String| (name.clone(), members.get(name).map_or(Value::Null, sorted));
             Value::Object(names.into_iter().map(member).collect::<Map<_, _>>())
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
@@ -94,7 +93,8 @@ mod tests {
     #[test]
     fn the_hash_is_what_the_text_above_says() {
         let mut chain = Chain::after("node-1", None);
-        let entry = Entry::new(Kind::Routed, 1_000).detail(json!({"b": 1, "a": {"d": null, "c": []}}));
+        let entry =
+            Entry::new(Kind::Routed, 1_000).detail(json!({"b": 1, "a": {"d": null, "c": []}}));
         let record = chain.append(&entry.se("8981"));
         let canonical = concat!(
             r#"{"at":"1970-01-01T00:00:01Z","detail":{"a":{"c":[],"d":null},"b":1},"index":1,"#,

@@ -138,8 +138,8 @@ impl Default for Trail {
 impl Trail {
     fn follow_text(&mut self, text: &str) -> Result<Record, Broken> {
         let index = self.index.saturating_add(1);
-        let record: Record = serde_json::from_str(text)
-            .map_err(|_| Broken { index, why: Fault::Unreadable })?;
+        let record: Record =
+            serde_json::from_str(text).map_err(|_| Broken { index, why: Fault::Unreadable })?;
         self.follow(&record)?;
         Ok(record)
     }

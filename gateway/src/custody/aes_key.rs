@@ -4,7 +4,9 @@ use std::fmt;
 
 use aes::{Aes128, Aes192, Aes256};
 use cbc::Encryptor;
-use cipher::{BlockCipherEncrypt, BlockModeEncrypt, InnerIvInit, KeyInit, block_padding::NoPadding};
+use cipher::{
+    BlockCipherEncrypt, BlockModeEncrypt, InnerIvInit, KeyInit, block_padding::NoPadding,
+};
 use cmac::{Cmac, Mac, digest::InnerInit};
 use scp::{KeyCheckValue, KeyLength};
 use subtle::ConstantTimeEq;

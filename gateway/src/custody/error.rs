@@ -6,7 +6,9 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CustodyError {
     /// The key-encryption key's file cannot be read.
-    #[error("the key-encryption key cannot be read from {path} ({detail}): set custody.kek_file to a file this user can read")]
+    #[error(
+        "the key-encryption key cannot be read from {path} ({detail}): set custody.kek_file to a file this user can read"
+    )]
     KekUnreadable {
         /// The file.
         path: String,
@@ -14,7 +16,9 @@ pub enum CustodyError {
         detail: String,
     },
     /// Others than the owner may read the file.
-    #[error("{path} is open to others (mode {mode:04o}): chmod 600 it, and replace the key if others may have read it")]
+    #[error(
+        "{path} is open to others (mode {mode:04o}): chmod 600 it, and replace the key if others may have read it"
+    )]
     KekExposed {
         /// The file.
         path: String,
@@ -28,10 +32,14 @@ pub enum CustodyError {
         path: String,
     },
     /// Custody was sealed under another key-encryption key.
-    #[error("custody was sealed under another key-encryption key: set custody.kek_file to the file it was made with")]
+    #[error(
+        "custody was sealed under another key-encryption key: set custody.kek_file to the file it was made with"
+    )]
     WrongKek,
     /// A newer release wrote it.
-    #[error("custody is of version {found}, this release knows up to {known}: run the release that wrote it; nothing was changed")]
+    #[error(
+        "custody is of version {found}, this release knows up to {known}: run the release that wrote it; nothing was changed"
+    )]
     NewerVersion {
         /// Version of the file.
         found: i64,
@@ -45,10 +53,14 @@ pub enum CustodyError {
         path: String,
     },
     /// Another process uses it.
-    #[error("another gateway node uses this custody file: stop it, or give this node a data_dir of its own")]
+    #[error(
+        "another gateway node uses this custody file: stop it, or give this node a data_dir of its own"
+    )]
     Locked,
     /// A sealed value does not open: its row was altered, swapped or damaged.
-    #[error("a sealed value does not open: the custody file was altered; stop and restore it from its copy")]
+    #[error(
+        "a sealed value does not open: the custody file was altered; stop and restore it from its copy"
+    )]
     Sealed,
     /// There is no key set of this name.
     #[error("custody holds no key set {key_set}")]
@@ -69,7 +81,9 @@ pub enum CustodyError {
         field: &'static str,
     },
     /// The file or the operating system failed, or custody shut down after a failure.
-    #[error("custody failed ({detail}): check the volume of node.data_dir, then start the node again")]
+    #[error(
+        "custody failed ({detail}): check the volume of node.data_dir, then start the node again"
+    )]
     Unavailable {
         /// What failed, without data.
         detail: String,
@@ -92,10 +106,14 @@ pub enum HandOverError {
     #[error("the keys do not have the check values stated")]
     CheckValue,
     /// It was not sealed to our transport key with this very statement.
-    #[error("the wrapped keys do not open with this tenant, secure element, Security Domain and Key Version Number")]
+    #[error(
+        "the wrapped keys do not open with this tenant, secure element, Security Domain and Key Version Number"
+    )]
     Unwrap,
     /// Other keys were handed over for the same place before.
-    #[error("another key set was handed over before for this secure element, Security Domain and Key Version Number")]
+    #[error(
+        "another key set was handed over before for this secure element, Security Domain and Key Version Number"
+    )]
     Differs,
     /// Custody itself.
     #[error(transparent)]
@@ -115,7 +133,9 @@ pub enum PayloadError {
     #[error("the personalization has expired")]
     Expired,
     /// It was not sealed to our transport key with this very statement.
-    #[error("the personalization does not open with this tenant, order, secure element, application, data groups and expiry")]
+    #[error(
+        "the personalization does not open with this tenant, order, secure element, application, data groups and expiry"
+    )]
     Unwrap,
     /// The data groups inside are not those stated, or not of their form.
     #[error("data group {dgi:04X} is missing, not stated or not of its form")]

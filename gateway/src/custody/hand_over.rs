@@ -60,7 +60,8 @@ fn check_statement(hand_over: &HandOver) -> Result<(), HandOverError> {
     if !named(se) {
         return Err(HandOverError::Malformed { field: "se" });
     }
-    if known_to.is_empty() || known_to.len() > KNOWN_TO_MAX || !known_to.iter().all(|by| named(by)) {
+    if known_to.is_empty() || known_to.len() > KNOWN_TO_MAX || !known_to.iter().all(|by| named(by))
+    {
         return Err(HandOverError::Malformed { field: "known_to" });
     }
     Ok(())

@@ -1,12 +1,6 @@
 //! The key-encryption key (KEK) and the keys derived from it, one for each use.
 
-use std::{
-    fmt,
-    fs::File,
-    io::Read,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-};
+use std::{fmt, fs::File, io::Read, os::unix::fs::PermissionsExt, path::Path};
 
 use aws_lc_rs::{hkdf, hmac};
 use zeroize::Zeroizing;
@@ -97,7 +91,9 @@ mod tests {
         }
         for mode in [0o640, 0o604, 0o660, 0o644] {
             let (_dir, path) = file(&digits, mode);
-            assert!(matches!(Kek::read(&path), Err(CustodyError::KekExposed { mode: got, .. }) if got == mode));
+            assert!(
+                matches!(Kek::read(&path), Err(CustodyError::KekExposed { mode: got, .. }) if got == mode)
+            );
         }
         for content in ["", "0A", &"0A".repeat(31), &"0A".repeat(33), &"0G".repeat(32)] {
             let (_dir, path) = file(content, 0o600);

@@ -112,7 +112,11 @@ pub(super) fn handed_over(
 }
 
 /// Writes a key set, sealed, and whose its values are.
-pub(super) fn insert(vault: &Vault, row: &KeySetRow, keys: &StaticKeys) -> Result<(), CustodyError> {
+pub(super) fn insert(
+    vault: &Vault,
+    row: &KeySetRow,
+    keys: &StaticKeys,
+) -> Result<(), CustodyError> {
     let [enc, mac, dek] = seal(vault, row, keys)?;
     let known_to = serde_json::to_string(&row.known_to)
         .map_err(|_| CustodyError::Unavailable { detail: "known_to".to_owned() })?;
@@ -195,11 +199,7 @@ pub(super) fn open(vault: &Vault, key_set: Uuid) -> Result<(KeySetRow, StaticKey
     Ok((row, keys))
 }
 
-fn seal(
-    vault: &Vault,
-    row: &KeySetRow,
-    keys: &StaticKeys,
-) -> Result<[Vec<u8>; 3], CustodyError> {
+fn seal(vault: &Vault, row: &KeySetRow, keys: &StaticKeys) -> Result<[Vec<u8>; 3], CustodyError> {
     let [kid_enc, kid_mac, kid_dek] = KEY_IDENTIFIERS;
     let seal = |kid: u8, key: &AesKey| vault.sealer.seal(&binding(row, kid), key.expose());
     Ok([seal(kid_enc, &keys.enc)?, seal(kid_mac, &keys.mac)?, seal(kid_dek, &keys.dek)?])

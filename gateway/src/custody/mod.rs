@@ -20,6 +20,9 @@ mod thread;
 mod translate;
 mod vault;
 
+#[cfg(test)]
+mod tests;
+
 use std::{path::Path, sync::Arc};
 
 use scp::{

@@ -127,7 +127,8 @@ fn check_statement(payload: &Payload) -> Result<(), PayloadError> {
     if payload.expires_s <= payload.now_s {
         return Err(PayloadError::Expired);
     }
-    let repeated = |(at, dgi): (usize, &u16)| dgis.iter().skip(at).skip(1).any(|other| other == dgi);
+    let repeated =
+        |(at, dgi): (usize, &u16)| dgis.iter().skip(at).skip(1).any(|other| other == dgi);
     if dgis.iter().enumerate().any(repeated) {
         return malformed("dgis");
     }
@@ -138,10 +139,7 @@ fn check_statement(payload: &Payload) -> Result<(), PayloadError> {
 }
 
 fn is_known(tag: u16) -> bool {
-    matches!(
-        tag,
-        DGI_CERTIFICATE | DGI_PUBLIC_KEY | DGI_PIN | DGI_KEY_FIRST..=DGI_KEY_LAST
-    )
+    matches!(tag, DGI_CERTIFICATE | DGI_PUBLIC_KEY | DGI_PIN | DGI_KEY_FIRST..=DGI_KEY_LAST)
 }
 
 fn statement(payload: &Payload) -> String {
@@ -203,9 +201,10 @@ impl<'de> Visitor<'de> for Members {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Borrowed<'de>, A::Error> {
         let mut members = Vec::new();
         while let Some((name, value)) = map.next_entry::<&str, &str>()? {
-            let tag = Some(name).filter(|name| name.len() == 4);
-            let tag = tag.and_then(|name| u16::from_str_radix(name, 16).ok());
-            let tag = tag.ok_or_else(|| A::Error::custom("not a Data Grouping Identifier"))?;
+            let mut tag = [0; 2];
+            hex::decode_to_slice(name, &mut tag)
+                .map_err(|_| A::Error::custom("not a Data Grouping Identifier"))?;
+            let tag = u16::from_be_bytes(tag);
             if members.iter().any(|(known, _)| *known == tag) {
                 return Err(A::Error::custom("a Data Grouping stands twice"));
             }
@@ -251,17 +250,18 @@ fn dgis_bytes(dgis: &[u16]) -> Vec<u8> {
     dgis.iter().flat_map(|dgi| dgi.to_be_bytes()).collect()
 }
 
-fn stored(
-    vault: &Vault,
-    payload: Uuid,
-) -> Result<Option<(PayloadRow, Option<Vec<u8>>)>, CustodyError> {
-    let sql = "SELECT uuid, tenant, order_id, se, applet, dgis, expires_s, public_key_sha256, sealed
+/// What is known, and the material unless it was erased.
+type Stored = (PayloadRow, Option<Vec<u8>>);
+
+fn stored(vault: &Vault, payload: Uuid) -> Result<Option<Stored>, CustodyError> {
+    let sql =
+        "SELECT uuid, tenant, order_id, se, applet, dgis, expires_s, public_key_sha256, sealed
                FROM payloads WHERE uuid = $1";
     let mut statement = vault.db.prepare_cached(sql)?;
     Ok(statement.query_row([payload.as_bytes()], read).optional()?)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<(PayloadRow, Option<Vec<u8>>)> {
+fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {
     let applet: Vec<u8> = row.get(4)?;
     let unreadable = || rusqlite::Error::InvalidColumnType(4, String::new(), Type::Blob);
     let dgis: Vec<u8> = row.get(5)?;

@@ -14,10 +14,13 @@ const GROUP_MAX: usize = 64;
 /// Work, and what to do once it is known whether it is durable.
 type Work = Box<dyn FnOnce(&Vault) -> Outcome + Send>;
 
+/// Answers the asker, told whether the group is durable.
+type Finish = Box<dyn FnOnce(Result<(), CustodyError>) + Send>;
+
 struct Outcome {
     /// Whether what it wrote is to stay.
     keep: bool,
-    finish: Box<dyn FnOnce(Result<(), CustodyError>) + Send>,
+    finish: Finish,
 }
 
 /// The thread's queue. Dropping it lets the thread finish what it has and waits for it.
@@ -108,7 +111,7 @@ fn run_group(vault: &Vault, group: Vec<Work>) -> Result<(), CustodyError> {
 fn write_group(
     vault: &Vault,
     group: Vec<Work>,
-    finishes: &mut Vec<Box<dyn FnOnce(Result<(), CustodyError>) + Send>>,
+    finishes: &mut Vec<Finish>,
 ) -> Result<(), CustodyError> {
     let execute = |statement| vault.db.prepare_cached(statement)?.execute([]).map(drop);
     execute("BEGIN IMMEDIATE")?;

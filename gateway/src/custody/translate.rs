@@ -44,7 +44,7 @@ pub(super) fn key_set(
     if fresh.status != KeySetStatus::Staged {
         return refuse("status of the fresh key set");
     }
-    let encrypt = |key: &AesKey| {
+    let encrypt = |key: &AesKey| -> Result<EncryptedKey, CustodyError> {
         Ok(EncryptedKey {
             cryptogram: under_keys.dek.encrypt(padded(key.expose()))?,
             length: key.length(),

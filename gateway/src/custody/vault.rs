@@ -21,7 +21,10 @@ use super::{
 };
 use crate::{
     digest::Digest,
-    store::{migrations::{Schema, SchemaError}, sqlite::{self, OpenError}},
+    store::{
+        migrations::{Schema, SchemaError},
+        sqlite::{self, OpenError},
+    },
 };
 
 /// The HPKE suite of hand-overs and payloads (RFC 9180 §7).
@@ -97,11 +100,13 @@ impl Vault {
         if let Some(dir) = path.parent() {
             sqlite::make_dir(dir).map_err(|error| unavailable(error.kind().to_string()))?;
         }
-        let db = sqlite::open_file(path, &SCHEMA, "EXCLUSIVE").map_err(|error| refused(path, error))?;
+        let db =
+            sqlite::open_file(path, &SCHEMA, "EXCLUSIVE").map_err(|error| refused(path, error))?;
         let sealer = kek.sealer()?;
         db.execute_batch("BEGIN IMMEDIATE")?;
         check_kek(&db, &sealer)?;
-        let (transport_public, transport_private) = node_key(&db, &sealer, TRANSPORT, new_transport)?;
+        let (transport_public, transport_private) =
+            node_key(&db, &sealer, TRANSPORT, new_transport)?;
         let (_, receipt) = node_key(&db, &sealer, RECEIPT, new_receipt)?;
         db.execute_batch("COMMIT")?;
         let receipt = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &receipt)

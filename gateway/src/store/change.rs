@@ -31,7 +31,9 @@ pub enum Change {
         /// The attempt, counted from 1.
         attempt: u32,
     },
-    /// One wrong access code more for a token.
+    /// One wrong access code more for a token; after [`authority::ACCESS_CODE_TRIES`] it cannot be consumed any more, whatever was
+    /// read before. Commit it by itself: beside a change that conflicts it would not be counted, and guesses made at the same moment
+    /// would be free.
     AccessCodeFailure {
         /// The token's id.
         jti: String,

@@ -186,3 +186,139 @@ impl From<CommitError> for ConsumeError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        Change,
+        tests::{awaiting, entry},
+    };
+    use super::*;
+
+    fn authorization(jti: &str, seq: u64, writes: Vec<GrantedWrite>) -> Authorization {
+        Authorization {
+            token_sha256: Digest::of(&[jti.as_bytes()]),
+            jti: jti.to_owned(),
+            seq,
+            issuer: "urn:jp:lgcode:102016".to_owned(),
+            terminal: "terminal-1".to_owned(),
+            clerk: "clerk-1".to_owned(),
+            policy_version: "1".to_owned(),
+            consumed_ms: 2_000,
+            execute_by_ms: 3_000,
+            writes,
+        }
+    }
+
+    fn open() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), "node-1").unwrap();
+        (dir, store)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn of_64_offers_at_once_exactly_one_is_consumed() {
+        let (dir, store) = open();
+        let mut offers = Vec::new();
+        for number in 0..64 {
+            let (order, writes) = awaiting(&store, &format!("c{number}")).await;
+            let (store, entry) = (store.clone(), entry(&order));
+            let offer = async move {
+                spend(&store, order, authorization("same", number, writes), entry).await
+            };
+            offers.push(offer);
+        }
+        let offers: Vec<_> = offers.into_iter().map(tokio::spawn).collect();
+        let mut winners = Vec::new();
+        for offer in offers {
+            match offer.await.unwrap() {
+                Ok(consumed) => winners.push(consumed.order()),
+                Err(error) => assert_eq!(error, ConsumeError::Replayed),
+            }
+        }
+        assert_eq!(winners.len(), 1);
+        let used = store.jti("same").await.unwrap().unwrap();
+        assert_eq!(used.order, winners.first().copied());
+        assert_eq!(store.audit_head().await.unwrap().index, 65);
+        drop(store);
+        let store = Store::open(dir.path(), "node-1").unwrap();
+        let read_back = consumed(&store, winners[0]).await.unwrap().unwrap();
+        assert_eq!(read_back.token_sha256(), Digest::of(&[b"same"]));
+        assert_eq!(read_back.writes().len(), 1);
+        assert_eq!(read_back.execute_by_ms(), 3_000);
+        let order = store.order(winners[0]).await.unwrap().unwrap();
+        assert_eq!((order.version, order.state.word()), (2, "Authorized"));
+    }
+
+    #[tokio::test]
+    async fn the_number_only_grows_and_counts_to_the_last_bit() {
+        let (_dir, store) = open();
+        let numbers = [
+            (5, Ok(())),
+            (5, Err(ConsumeError::StaleSeq)),
+            (4, Err(ConsumeError::StaleSeq)),
+            (0x1_00, Ok(())),
+            (0xFF, Err(ConsumeError::StaleSeq)),
+            (u64::MAX, Ok(())),
+            (u64::MAX - 1, Err(ConsumeError::StaleSeq)),
+        ];
+        for (at, (seq, expected)) in numbers.into_iter().enumerate() {
+            let (order, writes) = awaiting(&store, &format!("c{at}")).await;
+            let entry = entry(&order);
+            let authorization = authorization(&format!("jti-{at}"), seq, writes);
+            let outcome = spend(&store, order, authorization, entry).await;
+            assert_eq!(outcome.map(drop), expected, "{seq}");
+        }
+        let high = store.seq_high_water("urn:jp:lgcode:102016", "terminal-1").await.unwrap();
+        assert_eq!(high, Some(u64::MAX));
+        assert!(store.jti("jti-1").await.unwrap().is_none(), "a refused token is not spent");
+    }
+
+    #[tokio::test]
+    async fn only_the_writes_granted_are_authorized() {
+        let (_dir, store) = open();
+        let (order, writes) = awaiting(&store, "a").await;
+        let twice = [writes.clone(), writes.clone()].concat();
+        let more = vec![GrantedWrite { attempts_max: 3, ..writes[0].clone() }];
+        for granted in [Vec::new(), twice, more] {
+            let authorization = authorization("j", 1, granted);
+            let outcome = spend(&store, order.clone(), authorization, entry(&order)).await;
+            assert_eq!(outcome.map(drop), Err(ConsumeError::Mismatch));
+        }
+        let early = OrderRecord { state: OrderState::AwaitingCounter, ..order.clone() };
+        let outcome =
+            spend(&store, early, authorization("j", 1, writes.clone()), entry(&order)).await;
+        assert_eq!(outcome.map(drop), Err(ConsumeError::Mismatch));
+        let stale = OrderRecord { version: 9, ..order.clone() };
+        let outcome = spend(&store, stale, authorization("j", 1, writes), entry(&order)).await;
+        assert_eq!(outcome.map(drop), Err(ConsumeError::Conflict));
+        assert!(consumed(&store, order.id).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_token_guessed_at_or_burned_is_not_consumed() {
+        let (_dir, store) = open();
+        let (order, writes) = awaiting(&store, "a").await;
+        for _ in 0..authority::ACCESS_CODE_TRIES {
+            let failure = Change::AccessCodeFailure { jti: "guessed".to_owned() };
+            store.commit(vec![failure], Vec::new()).await.unwrap();
+        }
+        let burn = Change::BurnToken { jti: "burned".to_owned(), token_sha256: Digest::ZERO };
+        store.commit(vec![burn], Vec::new()).await.unwrap();
+        for jti in ["guessed", "burned"] {
+            let authorization = authorization(jti, 1, writes.clone());
+            let outcome = spend(&store, order.clone(), authorization, entry(&order)).await;
+            assert_eq!(outcome.map(drop), Err(ConsumeError::Replayed));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_order_that_says_it_is_authorized_is_not() {
+        let (_dir, store) = open();
+        let (order, writes) = awaiting(&store, "a").await;
+        let claimed = Some(authorization("j", 1, writes));
+        let claims = OrderRecord { authorization: claimed, ..order.clone() };
+        store.commit(vec![Change::UpdateOrder(claims)], Vec::new()).await.unwrap();
+        assert!(consumed(&store, order.id).await.unwrap().is_none());
+    }
+}

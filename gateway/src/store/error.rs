@@ -6,7 +6,9 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// A newer release wrote it.
-    #[error("the store is of version {found}, this release knows up to {known}: run the release that wrote it; nothing was changed")]
+    #[error(
+        "the store is of version {found}, this release knows up to {known}: run the release that wrote it; nothing was changed"
+    )]
     NewerVersion {
         /// Version of the store.
         found: i64,
@@ -14,28 +16,38 @@ pub enum StoreError {
         known: i64,
     },
     /// The file is something else.
-    #[error("{path} is not a store of this gateway: point node.data_dir at another directory; nothing was changed")]
+    #[error(
+        "{path} is not a store of this gateway: point node.data_dir at another directory; nothing was changed"
+    )]
     NotAStore {
         /// The file.
         path: String,
     },
     /// The file or its directory cannot be written.
-    #[error("the store cannot be written: give this user write access to node.data_dir and its files")]
+    #[error(
+        "the store cannot be written: give this user write access to node.data_dir and its files"
+    )]
     ReadOnly,
     /// No space left.
     #[error("no space left for the store: free space on the volume of node.data_dir")]
     DiskFull,
     /// Another process uses it.
-    #[error("another gateway node uses this store: stop it, or give this node a data_dir of its own")]
+    #[error(
+        "another gateway node uses this store: stop it, or give this node a data_dir of its own"
+    )]
     Locked,
     /// The operating system or the file failed.
-    #[error("the store failed ({detail}): check the volume of node.data_dir, then start the node again")]
+    #[error(
+        "the store failed ({detail}): check the volume of node.data_dir, then start the node again"
+    )]
     Io {
         /// What failed, without data.
         detail: String,
     },
     /// The writer stopped after a failure, or is shutting down.
-    #[error("the store takes no more work: see the log for the failure before, then start the node again")]
+    #[error(
+        "the store takes no more work: see the log for the failure before, then start the node again"
+    )]
     Unavailable,
 }
 

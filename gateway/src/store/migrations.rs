@@ -172,7 +172,10 @@ mod tests {
     #[test]
     fn files_of_others_and_of_later_releases_are_refused() {
         let ours = i64::from(SCHEMA.application_id);
-        assert!(matches!(SCHEMA.judge(ours, 2, false), Err(SchemaError::Newer { found: 2, known: 1 })));
+        assert!(matches!(
+            SCHEMA.judge(ours, 2, false),
+            Err(SchemaError::Newer { found: 2, known: 1 })
+        ));
         assert!(matches!(SCHEMA.judge(ours + 1, 1, false), Err(SchemaError::NotOurs)));
         assert!(matches!(SCHEMA.judge(0, 0, false), Err(SchemaError::NotOurs)));
         assert!(matches!(SCHEMA.judge(0, 7, true), Err(SchemaError::NotOurs)));

@@ -17,6 +17,9 @@ pub(crate) mod sqlite;
 mod statements;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::{fs::File, path::Path, sync::Arc};
 
 use tokio::sync::{broadcast, oneshot};

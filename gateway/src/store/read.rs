@@ -19,7 +19,7 @@ use crate::{audit::Record, digest::Digest};
 /// Read-only connections.
 const READERS: usize = 4;
 /// Most rows one read answers.
-pub const ROWS_MAX: u32 = 1_000;
+const ROWS_MAX: u32 = 1_000;
 
 /// Which orders to list, by id (that is, by age). An order must match every member that is set.
 #[derive(Debug, Clone, Default)]
@@ -114,7 +114,8 @@ impl Store {
         se: &str,
     ) -> Result<Vec<OrderRecord>, StoreError> {
         let key = [tenant.to_owned(), se.to_owned()];
-        let sql = "SELECT record FROM orders WHERE tenant = $1 AND se = $2 AND open = 1 ORDER BY id";
+        let sql =
+            "SELECT record FROM orders WHERE tenant = $1 AND se = $2 AND open = 1 ORDER BY id";
         self.read(move |db| {
             db.prepare_cached(sql)?.query_map(params_from_iter(key), json_column)?.collect()
         })
@@ -264,10 +265,7 @@ impl Pool {
     pub(super) fn open(path: &Path) -> Result<Pool, StoreError> {
         let idle: Vec<Connection> =
             (0..READERS).map(|_| sqlite::open_to_read(path)).collect::<Result<_, _>>()?;
-        Ok(Pool {
-            idle: Arc::new(Mutex::new(idle)),
-            permits: Arc::new(Semaphore::new(READERS)),
-        })
+        Ok(Pool { idle: Arc::new(Mutex::new(idle)), permits: Arc::new(Semaphore::new(READERS)) })
     }
 
     pub(super) async fn read<T: Send + 'static>(

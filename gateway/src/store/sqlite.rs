@@ -37,8 +37,12 @@ pub(crate) enum OpenError {
 /// Makes the data directory if need be and takes its lock.
 pub(super) fn lock(dir: &Path, name: &str) -> Result<File, StoreError> {
     make_dir(dir)?;
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join(name))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(dir.join(name))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked),
@@ -58,7 +62,9 @@ pub(super) fn open(path: &Path, schema: &Schema) -> Result<Connection, StoreErro
             StoreError::NewerVersion { found, known }
         }
         OpenError::Schema(SchemaError::NotOurs) => not_a_store(path),
-        OpenError::Schema(SchemaError::Sqlite(error)) if is_no_database(&error) => not_a_store(path),
+        OpenError::Schema(SchemaError::Sqlite(error)) if is_no_database(&error) => {
+            not_a_store(path)
+        }
         OpenError::Schema(SchemaError::Sqlite(error)) => error.into(),
         OpenError::Io(error) => error.into(),
     })
@@ -71,13 +77,19 @@ pub(crate) fn open_file(
     schema: &Schema,
     locking_mode: &str,
 ) -> Result<Connection, OpenError> {
-    let mut file =
-        OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
     check_header(&mut file, schema)?;
     drop(file);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Whoever holds the file while it is opened is another node: no use waiting for it.
+    connection.busy_timeout(Duration::ZERO)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.execute_batch(&format!(
         "PRAGMA locking_mode = {locking_mode};
@@ -89,6 +101,7 @@ pub(crate) fn open_file(
     schema.migrate(&connection)?;
     // The header of the file itself now tells its version, also to whoever looks without SQLite.
     connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE);")?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
 }
 
@@ -105,9 +118,8 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
 /// The first column, a JSON text.
 pub(super) fn json_column<T: serde::de::DeserializeOwned>(row: &Row<'_>) -> rusqlite::Result<T> {
     let text = row.get_ref(0)?.as_str()?;
-    serde_json::from_str(text).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))
-    })
+    serde_json::from_str(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))
 }
 
 fn check_header(file: &mut File, schema: &Schema) -> Result<(), OpenError> {

@@ -4,11 +4,7 @@ use order::OrderState;
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::{
-    Change, Conflict, OrderRecord, SeRecord,
-    consume::Consumption,
-    record::Authorization,
-};
+use super::{Change, Conflict, OrderRecord, SeRecord, consume::Consumption, record::Authorization};
 use crate::audit::Record;
 
 /// A request that must be rolled back.
@@ -48,8 +44,10 @@ pub(super) fn apply(db: &Connection, change: &Change) -> Result<(), Refused> {
             Conflict::TokenSpent,
         ),
         Change::NoteNotification { carrier, call_id, function } => one(
-            db.prepare_cached("INSERT INTO notifications VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")?
-                .execute(params![carrier, call_id, function])?,
+            db.prepare_cached(
+                "INSERT INTO notifications VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![carrier, call_id, function])?,
             Conflict::NotificationKnown,
         ),
     }
@@ -59,6 +57,11 @@ pub(super) fn apply(db: &Connection, change: &Change) -> Result<(), Refused> {
 pub(super) fn consume(db: &Connection, consumption: &Consumption) -> Result<(), Refused> {
     let Consumption { order, authorization } = consumption;
     let Authorization { jti, token_sha256, issuer, terminal, seq, .. } = authorization;
+    // Counted here, because guesses made at the same moment all read the count from before.
+    let guessed = "SELECT 1 FROM access_code_failures WHERE jti = $1 AND failures >= $2";
+    if db.prepare_cached(guessed)?.exists(params![jti, authority::ACCESS_CODE_TRIES])? {
+        return Err(Refused::Conflict(Conflict::TokenSpent));
+    }
     let token = "INSERT INTO tokens VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     one(
         db.prepare_cached(token)?.execute(params![jti, token_sha256.0, order.id.as_bytes()])?,
@@ -82,8 +85,11 @@ pub(super) fn consume(db: &Connection, consumption: &Consumption) -> Result<(), 
 /// Adds a record to the audit trail.
 pub(super) fn append(db: &Connection, record: &Record) -> Result<(), Refused> {
     let order = record.order.as_ref().map(uuid::Uuid::as_bytes);
-    db.prepare_cached("INSERT INTO audit VALUES ($1, $2, $3)")?
-        .execute(params![number(record.index)?, order, json(record)?])?;
+    db.prepare_cached("INSERT INTO audit VALUES ($1, $2, $3)")?.execute(params![
+        number(record.index)?,
+        order,
+        json(record)?
+    ])?;
     Ok(())
 }
 

@@ -7,9 +7,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{
-    Change, CommitError, Committed, Conflict, StoreError,
-    consume::Consumption,
-    read, statements,
+    Change, CommitError, Committed, Conflict, StoreError, consume::Consumption, read, statements,
     statements::Refused,
 };
 use crate::audit;
@@ -164,7 +162,9 @@ impl Writer {
         let before = self.chain.clone();
         self.execute("SAVEPOINT request")?;
         let outcome = match self.apply(request) {
-            Ok(()) => Ok(Committed { audit_index: self.chain.index(), audit_head: self.chain.head() }),
+            Ok(()) => {
+                Ok(Committed { audit_index: self.chain.index(), audit_head: self.chain.head() })
+            }
             Err(Refused::Conflict(conflict)) => {
                 self.chain = before;
                 self.execute("ROLLBACK TO request")?;
@@ -215,4 +215,46 @@ impl Writer {
 fn answer(request: Request, outcome: Result<Committed, CommitError>) {
     // The asker went away: the outcome stands all the same.
     let _ = request.answer.send(outcome);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        OrderRecord, migrations, sqlite,
+        tests::{entry, order},
+    };
+    use super::*;
+
+    fn request(order: OrderRecord) -> (Request, oneshot::Receiver<Result<Committed, CommitError>>) {
+        let (answer, answered) = oneshot::channel();
+        let audit = vec![entry(&order)];
+        let changes = vec![Change::InsertOrder(order)];
+        (Request { changes, consumption: None, audit, answer }, answered)
+    }
+
+    #[test]
+    fn without_space_nothing_happens_and_the_next_commit_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = sqlite::open(&dir.path().join("store.db"), &migrations::SCHEMA).unwrap();
+        let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        connection.pragma_update(None, "max_page_count", pages + 1).unwrap();
+        let (changed, mut heard) = broadcast::channel(8);
+        let chain = audit::Chain::after("node-1", None);
+        let mut writer = Writer { connection, chain, changed };
+
+        let large = OrderRecord { request: "x".repeat(100_000), ..order("large") };
+        let (small, mut small_answer) = request(order("beside"));
+        let (large, mut large_answer) = request(large);
+        assert!(writer.commit(vec![small, large]));
+        let full = || Err(CommitError::Unavailable(StoreError::DiskFull));
+        assert_eq!(small_answer.try_recv().unwrap(), full());
+        assert_eq!(large_answer.try_recv().unwrap(), full());
+        assert_eq!(writer.chain.index(), 0);
+        assert!(heard.try_recv().is_err());
+
+        let (small, mut small_answer) = request(order("after"));
+        assert!(writer.commit(vec![small]));
+        assert_eq!(small_answer.try_recv().unwrap().unwrap().audit_index, 1);
+        assert!(heard.try_recv().is_ok());
+    }
 }
