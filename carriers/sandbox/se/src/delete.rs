@@ -83,7 +83,7 @@ fn has_associated(card: &Card, aid: &Aid) -> bool {
         || card.load_files.iter().any(|file| file.associated == *aid)
 }
 
-/// DELETE [key] by Key Version Number, identifier, or both (CS Table 11-24).
+/// DELETE \[key\] by Key Version Number, identifier, or both (CS Table 11-24).
 ///
 /// The set a session runs under may go, but a Security Domain keeps at least one complete set (AmdD 6.1).
 fn delete_keys(turn: &mut Turn<'_>, data: &[u8]) -> Result<(), Stop> {

@@ -11,7 +11,7 @@ pub(crate) const KEY_TYPE_AES: u8 = 0x88;
 /// The greatest value of the three-byte sequence counter.
 const SEQUENCE_COUNTER_MAX: u32 = 0x00FF_FFFF;
 
-/// One key set. DELETE [key] by identifier can leave it incomplete: then it opens no channel.
+/// One key set. DELETE \[key\] by identifier can leave it incomplete: then it opens no channel.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct KeySet {
     pub(crate) kvn: u8,
