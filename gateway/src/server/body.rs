@@ -40,7 +40,12 @@ impl JsonText {
     /// # Errors
     /// [`Word::BadRequest`] when it is not of the form of `T`.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        serde_json::from_slice(&self.0).map_err(|cause| unfit(&cause))
+        let mut reader = serde_json::Deserializer::from_slice(&self.0);
+        let value = serde_path_to_error::deserialize(&mut reader).map_err(|cause| unfit(&cause))?;
+        reader
+            .end()
+            .map_err(|_| Problem::new(Word::BadRequest, "one JSON object, and nothing after it"))?;
+        Ok(value)
     }
 }
 
@@ -104,19 +109,32 @@ fn too_large(cause: &axum::Error) -> bool {
 }
 
 /// Says which member is wrong, and never repeats a value: it may be a token or an access code.
-fn unfit(cause: &serde_json::Error) -> Problem {
-    let text = cause.to_string();
+fn unfit(cause: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let text = cause.inner().to_string();
     let names_only = ["unknown field", "missing field", "duplicate field"];
-    let detail = if names_only.iter().any(|start| text.starts_with(start)) {
+    let why = if names_only.iter().any(|start| text.starts_with(start)) {
         text.chars().take(NAME_MAX).collect()
+    } else if cause.inner().is_data() {
+        "not of the documented form".to_owned()
     } else {
-        format!(
-            "not JSON of the documented form at line {} column {}",
-            cause.line(),
-            cause.column()
-        )
+        format!("not JSON at line {} column {}", cause.inner().line(), cause.inner().column())
     };
-    Problem::new(Word::BadRequest, detail)
+    Problem::new(Word::BadRequest, format!("{}: {why}", pointer(cause.path())))
+}
+
+/// A JSON pointer (RFC 6901) to where reading stopped; `/` for the whole body.
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let pointer: String = path
+        .iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => format!("/{}", key.chars().take(NAME_MAX).collect::<String>()),
+            Segment::Enum { variant } => format!("/{variant}"),
+            Segment::Unknown => String::new(),
+        })
+        .collect();
+    if pointer.is_empty() { "/".to_owned() } else { pointer }
 }
 
 #[cfg(test)]
@@ -145,7 +163,9 @@ mod tests {
         assert!(refused(r#"{"code":1,"other":1}"#, "application/json").await.contains("other"));
         assert!(refused("{}", "application/json; charset=utf-8").await.contains("missing"));
         assert!(refused(r#"{"code":1}"#, "text/plain").await.contains("Content-Type"));
+        assert!(refused(r#"{"code":1} {}"#, "application/json").await.contains("nothing after"));
         let refused = refused(r#"{"code":"CANARY"}"#, "application/json").await;
+        assert!(refused.contains("/code"));
         assert!(!refused.contains("CANARY"), "{refused}");
     }
 }
