@@ -81,7 +81,7 @@ impl CommandClass {
     }
 }
 
-/// The AID a DELETE [card content] names; `None` for DELETE [key] and anything unreadable.
+/// The AID a DELETE \[card content\] names; `None` for DELETE \[key\] and anything unreadable.
 fn delete_target(data: &[u8]) -> Option<Aid> {
     Reader::new(data).expect(0x4F).and_then(Aid::new)
 }
