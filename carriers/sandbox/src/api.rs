@@ -23,6 +23,9 @@ pub struct Order {
     pub state: String,
     /// Code of the last refusal or parking.
     pub code: Option<String>,
+    /// Why it waits for somebody, if it is Parked.
+    #[serde(default)]
+    pub parked: Option<Parked>,
     /// The key writes, in order; empty until an authorization was consumed.
     #[serde(default)]
     pub writes: Vec<Write>,
@@ -31,6 +34,15 @@ pub struct Order {
     pub enquiry_id: String,
     /// The provisioning receipt, a compact JWS, once Confirmed.
     pub receipt: Option<String>,
+}
+
+/// Why an order is Parked.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Parked {
+    /// The reason.
+    pub reason: Value,
+    /// Whose turn it is.
+    pub owner: Value,
 }
 
 /// One key write of an order.
@@ -56,6 +68,15 @@ pub struct Write {
 }
 
 impl Order {
+    /// State, code and why it is Parked, for a line of progress.
+    #[must_use]
+    pub fn standing(&self) -> String {
+        let code = self.code.as_ref().map(|code| format!(" {code}")).unwrap_or_default();
+        let parked = self.parked.as_ref();
+        let parked = parked.map(|it| format!(" {} ({})", it.reason, it.owner)).unwrap_or_default();
+        format!("{}{code}{parked}", self.state)
+    }
+
     /// Whether nothing more will happen without somebody's doing: a terminal state or Parked.
     #[must_use]
     pub fn is_settled(&self) -> bool {

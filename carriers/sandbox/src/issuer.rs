@@ -393,6 +393,7 @@ mod tests {
             se: "898".into(),
             state: "Confirmed".into(),
             code: None,
+            parked: None,
             writes: vec![write],
             enquiry_id: String::new(),
             receipt: None,

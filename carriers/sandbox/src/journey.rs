@@ -95,7 +95,7 @@ impl<'a> Journey<'a> {
         if order.state == "Prepared" {
             return Ok(order);
         }
-        let why = format!("it is {} ({:?}) before any counter visit", order.state, order.code);
+        let why = format!("it is {} before any counter visit", order.standing());
         Err(SandboxError::proof(&self.caller_id, why))
     }
 
@@ -208,10 +208,7 @@ impl<'a> Journey<'a> {
     ) -> Result<Order, SandboxError> {
         let last = Mutex::new(String::from("nothing"));
         let seen = |order: &Order| {
-            let now = match &order.code {
-                Some(code) => format!("{} {code}", order.state),
-                None => order.state.clone(),
-            };
+            let now = order.standing();
             let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if *last != now {
                 self.progress.step(&format!("{}: {now}", self.caller_id));

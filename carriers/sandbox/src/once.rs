@@ -70,7 +70,7 @@ async fn main_job(platform: &Platform, progress: &Progress) -> Result<Document, 
             journey.prepared().await?;
             let (order, signed) = journey.authorized_and_settled(&platform.counter).await?;
             if order.state != "Confirmed" {
-                let why = format!("it ended {} ({:?})", order.state, order.code);
+                let why = format!("it ended {}", order.standing());
                 return Err(SandboxError::proof(&journey.caller_id, why));
             }
             document.proof.push(journey.proved(&order, &signed).await?);

@@ -18,6 +18,7 @@ use scp::{
 };
 use se::SecureElement;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -200,7 +201,7 @@ impl Platform {
         };
         progress.step("handing the first key sets over, sealed to custody");
         for (id, _, identity) in &parties.tsms {
-            platform.hand_over(id, &client(identity)?).await?;
+            platform.hand_over(id, &client(identity)?, options.shared_key_set).await?;
         }
         Ok(platform)
     }
@@ -279,7 +280,13 @@ impl Platform {
         Ok(AuditHead { records: audit.size, head: audit.head })
     }
 
-    async fn hand_over(&mut self, carrier: &str, client: &Client) -> Result<(), SandboxError> {
+    /// Hands a carrier's first key sets over. Where the gateway is to refuse some of them, refusals are kept, not errors.
+    async fn hand_over(
+        &mut self,
+        carrier: &str,
+        client: &Client,
+        may_be_refused: bool,
+    ) -> Result<(), SandboxError> {
         let key: TransportKey = client.get("/v1/custody/transport-key").await?;
         let mut refused = BTreeMap::new();
         for subscriber in self.subscribers.iter().filter(|it| it.carrier == carrier) {
@@ -288,9 +295,9 @@ impl Platform {
                 .tsm(carrier)?
                 .sealed_hand_over(iccid, tenant, SE_PROFILE, &key.public_key)
                 .map_err(|error| platform_error(carrier, &error))?;
-            match client.post::<serde_json::Value>("/v1/key-sets", &body).await {
+            match client.post::<Value>("/v1/key-sets", &body).await {
                 Ok(_) => {}
-                Err(CallError::Refused { problem, .. }) if !problem.code.is_empty() => {
+                Err(CallError::Refused { problem, .. }) if may_be_refused => {
                     refused.insert(iccid.clone(), problem.code);
                 }
                 Err(error) => return Err(error.into()),
