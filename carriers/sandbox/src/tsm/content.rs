@@ -3,11 +3,7 @@
 use carriers::json::messages::SeCommand;
 use scp::{
     Aid, CommandApdu,
-    content::{
-        install, load,
-        registry::Entry,
-        status_data::Scope,
-    },
+    content::{install, load, registry::Entry, status_data::Scope},
 };
 
 use super::{

@@ -6,7 +6,7 @@ use rustls::crypto::{
     aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_AES_256,
     hpke::{EncapsulatedSecret, Hpke, HpkePublicKey},
 };
-use scp::{Aid, KeyCheckValues, KeyLength, KeyVersionNumber};
+use scp::{Aid, KeyCheckValues, KeyVersionNumber};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -30,8 +30,8 @@ pub struct HandOver {
     pub sd: Aid,
     /// Key Version Number of the set.
     pub kvn: KeyVersionNumber,
-    /// Length of each key.
-    pub key_length: KeyLength,
+    /// Length of each key, bits.
+    pub key_length: u16,
     /// Name of the SE profile.
     pub profile: String,
     /// Key Diversification Data as the SE answers it, upper-case hex.
@@ -105,7 +105,7 @@ impl HandOver {
             se: SeNumber { iccid: seat.iccid.clone() },
             sd: seat.security_domain,
             kvn: seat.first_kvn,
-            key_length: keys.length(),
+            key_length: keys.length().bits(),
             profile: profile.to_owned(),
             kdd: hex::encode_upper(seat.key_diversification_data),
             wrapped: Wrapped {

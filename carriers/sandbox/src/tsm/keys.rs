@@ -3,15 +3,15 @@
 use std::fmt;
 
 use aws_lc_rs::{
-    cipher::{AES_128, AES_192, AES_256, Algorithm, EncryptingKey, EncryptionContext, UnboundCipherKey},
+    cipher::{
+        AES_128, AES_192, AES_256, Algorithm, EncryptingKey, EncryptionContext, UnboundCipherKey,
+    },
     cmac,
     error::Unspecified,
     iv::FixedLength,
     rand,
 };
-use scp::{
-    KeyCheckValue, KeyCheckValues, KeyLength, StaticKey, content::put_key::EncryptedKey,
-};
+use scp::{KeyCheckValue, KeyCheckValues, KeyLength, StaticKey, content::put_key::EncryptedKey};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -36,7 +36,7 @@ impl From<Unspecified> for KeyError {
 
 /// A key set. Opaque when printed, erased on drop.
 #[derive(Clone)]
-pub struct StaticKeys {
+pub(super) struct StaticKeys {
     length: KeyLength,
     keys: [Zeroizing<Vec<u8>>; 3],
 }
@@ -52,7 +52,7 @@ impl StaticKeys {
     ///
     /// # Errors
     /// [`KeyError::Length`] unless they are three AES keys of one length.
-    pub fn new(keys: [Vec<u8>; 3]) -> Result<StaticKeys, KeyError> {
+    pub(super) fn new(keys: [Vec<u8>; 3]) -> Result<StaticKeys, KeyError> {
         let keys = keys.map(Zeroizing::new);
         let [enc, mac, dek] = &keys;
         let length = KeyLength::from_bytes(enc.len()).ok_or(KeyError::Length)?;
@@ -66,7 +66,7 @@ impl StaticKeys {
     ///
     /// # Errors
     /// [`KeyError::Library`] when there is no randomness.
-    pub fn random(length: KeyLength) -> Result<StaticKeys, KeyError> {
+    pub(super) fn random(length: KeyLength) -> Result<StaticKeys, KeyError> {
         let mut keys: [Zeroizing<Vec<u8>>; 3] =
             std::array::from_fn(|_| Zeroizing::new(vec![0; length.bytes()]));
         for key in &mut keys {
@@ -76,12 +76,12 @@ impl StaticKeys {
     }
 
     /// The length all three have.
-    pub fn length(&self) -> KeyLength {
+    pub(super) fn length(&self) -> KeyLength {
         self.length
     }
 
     /// All three in a row, as a hand-over carries them.
-    pub fn concatenated(&self) -> Zeroizing<Vec<u8>> {
+    pub(super) fn concatenated(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(self.keys.iter().flat_map(|key| key.iter().copied()).collect())
     }
 
@@ -89,7 +89,7 @@ impl StaticKeys {
     ///
     /// # Errors
     /// [`KeyError::Library`].
-    pub fn cmac(&self, key: StaticKey, data: &[u8]) -> Result<[u8; BLOCK], KeyError> {
+    pub(super) fn cmac(&self, key: StaticKey, data: &[u8]) -> Result<[u8; BLOCK], KeyError> {
         let [enc, mac, _] = &self.keys;
         let key = match key {
             StaticKey::Enc => enc,
@@ -108,7 +108,7 @@ impl StaticKeys {
     ///
     /// # Errors
     /// [`KeyError::Library`].
-    pub fn check_values(&self) -> Result<KeyCheckValues, KeyError> {
+    pub(super) fn check_values(&self) -> Result<KeyCheckValues, KeyError> {
         let [enc, mac, dek] = &self.keys;
         Ok(KeyCheckValues([self.check_value(enc)?, self.check_value(mac)?, self.check_value(dek)?]))
     }
@@ -117,7 +117,7 @@ impl StaticKeys {
     ///
     /// # Errors
     /// [`KeyError::Library`].
-    pub fn encrypt(&self, fresh: &StaticKeys) -> Result<[EncryptedKey; 3], KeyError> {
+    pub(super) fn encrypt(&self, fresh: &StaticKeys) -> Result<[EncryptedKey; 3], KeyError> {
         let [_, _, dek] = &self.keys;
         let [enc, mac, own_dek] = &fresh.keys;
         let encrypted = |key: &Zeroizing<Vec<u8>>| -> Result<EncryptedKey, KeyError> {
@@ -182,7 +182,8 @@ mod tests {
     fn a_key_set_is_three_keys_of_one_length() {
         assert!(StaticKeys::new([vec![0; 16], vec![0; 16], vec![0; 24]]).is_err());
         assert!(StaticKeys::new([vec![0; 15], vec![0; 15], vec![0; 15]]).is_err());
-        let (one, other) = (StaticKeys::random(KeyLength::Aes256), StaticKeys::random(KeyLength::Aes256));
+        let (one, other) =
+            (StaticKeys::random(KeyLength::Aes256), StaticKeys::random(KeyLength::Aes256));
         assert_ne!(*one.unwrap().concatenated(), *other.unwrap().concatenated());
     }
 

@@ -33,7 +33,7 @@ use self::{
 
 pub use self::{
     fault::{Fault, On, Script},
-    hand_over::{HandOver, INFO, SealError, SeNumber, Wrapped, associated_data},
+    hand_over::{HandOver, INFO, SeNumber, SealError, Wrapped, associated_data},
     keys::KeyError,
     script_log::{CommandRecord, ScriptRecord, TsmStats},
     seat::{DeployError, FleetSe},

@@ -12,8 +12,8 @@ use carriers::{
     Mode, SeId,
     json::messages::{
         BeginConversation, BegunConversation, Call, CheckGlobalEligibility, CheckedEligibility,
-        EndConversation, ExecutionStatus, GetApplicationOrElfStatus, GotApplicationOrElfStatus, Hex,
-        Nothing, Reply, SeCommands, SendScript, SentScript, Status, function,
+        EndConversation, ExecutionStatus, GetApplicationOrElfStatus, GotApplicationOrElfStatus,
+        Hex, Nothing, Reply, SeCommands, SendScript, SentScript, Status, function,
     },
 };
 use se::SecureElement;
@@ -111,9 +111,10 @@ impl Platform {
         function: impl FnOnce(&Self, Call<Q>) -> Outcome,
     ) -> Outcome {
         match Call::decode(body) {
-            Ok(call) if call.validity_s == Some(0) => {
-                answer::<Nothing>(ExecutionStatus { status: Status::Expired, status_code_data: None }, None)
-            }
+            Ok(call) if call.validity_s == Some(0) => answer::<Nothing>(
+                ExecutionStatus { status: Status::Expired, status_code_data: None },
+                None,
+            ),
             Ok(call) => function(self, call),
             Err(_) => Outcome::Malformed,
         }
@@ -125,7 +126,8 @@ impl Platform {
             return Err(Outcome::Unavailable);
         }
         let stand_in = lock(&self.faults).stand_in(iccid);
-        let failed = || failed(code::SECURE_ELEMENT, code::UNKNOWN, "this SE is not of this platform");
+        let failed =
+            || failed(code::SECURE_ELEMENT, code::UNKNOWN, "this SE is not of this platform");
         self.seat(stand_in.as_deref().unwrap_or(iccid)).ok_or_else(failed)
     }
 
@@ -210,7 +212,11 @@ impl Platform {
 
     fn manage(&self, call: Call<SeCommands>) -> Outcome {
         if self.mode != Mode::Simple {
-            return failed(code::FUNCTION, code::UNSUPPORTED, "this platform leaves content to you");
+            return failed(
+                code::FUNCTION,
+                code::UNSUPPORTED,
+                "this platform leaves content to you",
+            );
         }
         let mut seat = match self.reached(digits(&call.body.secure_element)) {
             Ok(seat) => seat,
@@ -220,7 +226,8 @@ impl Platform {
             Ok(Managed::Done) => success(Nothing {}),
             Ok(Managed::AlreadyThere) => {
                 let warning = Status::ExecutedWithWarning;
-                let status = ExecutionStatus::because(warning, code::SECURE_ELEMENT, "4.3", "already there");
+                let status =
+                    ExecutionStatus::because(warning, code::SECURE_ELEMENT, "4.3", "already there");
                 answer(status, Some(Nothing {}))
             }
             Err(error) => failed(code::SECURE_ELEMENT, code::EXECUTION_ERROR, &error.to_string()),
@@ -280,7 +287,8 @@ fn run(se: &mut SecureElement, commands: &[Vec<u8>], rewritten_i: Option<u8>) ->
     let mut answers = Vec::new();
     for command in commands {
         let mut answer = terminal::exchange(se, command);
-        let place = answer.get_mut(PLACE_OF_I).filter(|_| instruction(command) == INITIALIZE_UPDATE);
+        let place =
+            answer.get_mut(PLACE_OF_I).filter(|_| instruction(command) == INITIALIZE_UPDATE);
         if let (Some(place), Some(i)) = (place, rewritten_i) {
             *place = i;
         }

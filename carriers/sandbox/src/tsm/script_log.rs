@@ -128,7 +128,8 @@ impl TsmStats {
 
 impl CommandRecord {
     fn of(command: &[u8]) -> CommandRecord {
-        let digits = |place: usize| command.get(place..=place).map(hex::encode_upper).unwrap_or_default();
+        let digits =
+            |place: usize| command.get(place..=place).map(hex::encode_upper).unwrap_or_default();
         CommandRecord {
             cla: digits(0),
             ins: digits(1),
@@ -179,7 +180,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tsm.jsonl");
         let mut log = ScriptLog::open(Some(&path)).unwrap();
-        log.receive(SE, 7, "call", &[vec![0x84, 0xE2, 0x88, 0x00, 0x04, 0xDE, 0xAD, 0xBE, 0xEF]]).unwrap();
+        log.receive(SE, 7, "call", &[vec![0x84, 0xE2, 0x88, 0x00, 0x04, 0xDE, 0xAD, 0xBE, 0xEF]])
+            .unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.to_uppercase().contains("DEADBEEF"));
         let record: ScriptRecord = serde_json::from_str(text.trim()).unwrap();

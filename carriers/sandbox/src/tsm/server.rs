@@ -34,7 +34,11 @@ const BODY_MAX_BYTES: usize = 4 << 20;
 struct Cut;
 
 /// Accepts until dropped; every connection ends with it.
-pub(super) async fn serve(listener: TcpListener, tls: Arc<rustls::ServerConfig>, platform: Arc<Platform>) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    platform: Arc<Platform>,
+) {
     let acceptor = TlsAcceptor::from(tls);
     let router = Router::new()
         .route("/gp/{function}", post(function))
@@ -85,7 +89,9 @@ async fn function(
     body: Bytes,
 ) -> Response {
     match platform.perform(&function, &body) {
-        Outcome::Answer(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Outcome::Answer(body) => {
+            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
         Outcome::Malformed => StatusCode::BAD_REQUEST.into_response(),
         Outcome::Unavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Outcome::Cut => {

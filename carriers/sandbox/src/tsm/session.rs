@@ -1,7 +1,8 @@
 //! A secure channel of the TSM's own, under keys in its own hands.
 
 use scp::{
-    Aid, Answered, CommandApdu, KeyScript, Outbound, Script, SecurityLevel, StatusWord, Typed, TypedScript,
+    Aid, Answered, CommandApdu, KeyScript, Outbound, Script, SecurityLevel, StatusWord, Typed,
+    TypedScript,
     content::{
         registry::{self, Entry, RegistryFault},
         status_data::{self, Scope},

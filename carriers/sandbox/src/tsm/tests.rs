@@ -11,7 +11,9 @@ use rustls::crypto::{
     aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_AES_256,
     hpke::{EncapsulatedSecret, Hpke},
 };
-use scp::{CommandApdu, ContentRules, KeyVersionNumber, Outbound, SeProfile, Selected, content::load};
+use scp::{
+    CommandApdu, ContentRules, KeyVersionNumber, Outbound, SeProfile, Selected, content::load,
+};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
@@ -155,7 +157,7 @@ async fn an_se_is_opened_under_the_first_key_set_that_was_handed_over() {
         )
         .unwrap();
     let keys = StaticKeys::new(std::array::from_fn(|at| opened[at * 16..][..16].to_vec())).unwrap();
-    assert_eq!(keys.check_values().unwrap(), hand_over.kcv);
+    assert_eq!((keys.check_values().unwrap(), 128), (hand_over.kcv, hand_over.key_length));
 
     let conversation = desk.begin(ONE).await.unwrap();
     let (initiating, script) = opening();
@@ -173,7 +175,10 @@ async fn every_se_has_its_own_first_key_set_unless_the_carrier_is_careless() {
         let desk = Desk::open(Mode::Authorised, careless).await;
         let kcv = |iccid| {
             let rows = desk.tsm.with_se(iccid, |se| se.key_sets()).unwrap();
-            rows.into_iter().find(|row| row.sd == "A000000151535001" && row.kvn == "30").unwrap().kcv
+            rows.into_iter()
+                .find(|row| row.sd == "A000000151535001" && row.kvn == "30")
+                .unwrap()
+                .kcv
         };
         assert_eq!(kcv(ONE) == kcv(OTHER), careless);
         assert_eq!(desk.tsm.with_se(ONE, |se| se.ledger().len()), Some(0));
@@ -187,7 +192,8 @@ async fn our_security_domain_is_personalized_and_manages_content_where_agreed() 
         let kvn_keys = desk.tsm.platform.seat(ONE).unwrap().first_keys.clone();
         let entry = desk.tsm.with_se(ONE, |se| {
             let session = Session::open(se, security_domain(), &kvn_keys).unwrap();
-            let (entries, _) = session.registry(scp::content::status_data::Scope::Applications).unwrap();
+            let (entries, _) =
+                session.registry(scp::content::status_data::Scope::Applications).unwrap();
             entries.into_iter().find(|entry| entry.aid == security_domain())
         });
         let entry = entry.flatten().unwrap();
