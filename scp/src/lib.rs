@@ -40,6 +40,7 @@ pub mod cap;
 pub mod content;
 pub mod effect;
 pub mod error;
+pub mod explain;
 mod hexadecimal;
 pub mod keyset;
 pub mod outbound;

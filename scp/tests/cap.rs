@@ -13,6 +13,7 @@ const SECOND: [u8; 8] = [0xD2, 0x76, 0x00, 0x01, 0x24, 0x01, 0x00, 0x02];
 const FOLDER: &str = "org/example/applet/javacard/";
 
 type Files = Vec<(String, Vec<u8>)>;
+type Spoil<'s> = &'s dyn Fn(&mut Vec<u8>);
 
 fn framed(tag: u8, content: &[u8]) -> Vec<u8> {
     let size = u16::try_from(content.len()).unwrap().to_be_bytes();
@@ -154,7 +155,7 @@ fn the_extended_format_is_refused_by_name() {
 
 #[test]
 fn contradictions_are_found() {
-    let spoilt = |name: &str, spoil: &dyn Fn(&mut Vec<u8>)| {
+    let spoilt = |name: &str, spoil: Spoil<'_>| {
         let mut files = files();
         spoil(file(&mut files, name));
         match parse(&files) {
@@ -162,7 +163,7 @@ fn contradictions_are_found() {
             other => panic!("{name}: {other:?}"),
         }
     };
-    let cases: [(&str, &dyn Fn(&mut Vec<u8>), &str); 9] = [
+    let cases: [(&str, Spoil<'_>, &str); 9] = [
         ("Class.cap", &|it| it[0] = 7, "another component's tag"),
         ("Class.cap", &|it| it.push(0), "its size is not the size it states"),
         ("Class.cap", &|it| it.truncate(2), "its size is not the size it states"),

@@ -168,7 +168,11 @@ fn anything_else_than_the_services_own_content_is_a_key_write() {
         status_data::set_status(sd, 0x07),
         load::blocks(&[1], 32).unwrap().remove(0),
     ] {
-        assert_eq!(effects(SD, &rules(), &[command.clone()])[0], Effect::KeyWrite, "{command:?}");
+        assert_eq!(
+            effects(SD, &rules(), std::slice::from_ref(&command))[0],
+            Effect::KeyWrite,
+            "{command:?}"
+        );
     }
     for text in [
         // Chained, combined, with a token, with a length the SE may read otherwise.
