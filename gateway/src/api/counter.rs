@@ -10,7 +10,6 @@ use axum::{
     routing::{get, post},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use carriers::route::RouteQuery;
 use order::{OrderEvent, OrderState, transition};
 use serde::{Deserialize, Serialize};
 use serde_json::json;

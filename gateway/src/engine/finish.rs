@@ -1,30 +1,41 @@
-//! Confirmed: the receipt is issued, the payload erased, the replaced key set retired.
+//! The end of an order: its receipts, issued with the last `Confirmed`, and what is put away afterwards.
 
-use order::{Verdict, WriteKind, WriteState};
+use order::{OrderState, Verdict, WriteKind, WriteState};
 use serde_json::json;
 
 use super::{setback::Setback, work::Work, write::wanted};
 use crate::{
-    audit::Kind,
+    audit::{Entry, Kind},
     receipt::{ReceiptAudit, ReceiptFacts, ReceiptWrite},
+    store::OrderRecord,
 };
 
-/// Everything that follows the last `Confirmed`. Each part may be repeated after a restart.
-pub(super) async fn finish(work: &mut Work) -> Result<(), Setback> {
+/// Puts the receipts into a record that is about to be stored as `Confirmed`, so that nobody sees the one without the other. Any other
+/// record is left as it is.
+pub(super) async fn with_receipts(
+    work: &Work,
+    mut next: OrderRecord,
+) -> Result<(OrderRecord, Option<Entry>), Setback> {
+    if !matches!(next.state, OrderState::Confirmed { .. }) {
+        return Ok((next, None));
+    }
+    let facts = facts(work, &next).await?;
+    next.receipt = Some(work.app.receipts.issue(&facts).await?);
+    next.counter_receipt = Some(work.app.receipts.issue_for_counter(&facts).await?);
+    next.code = None;
+    let entry = work.entry(Kind::ReceiptIssued, json!({ "audit_index": facts.audit.index }));
+    Ok((next, Some(entry)))
+}
+
+/// What follows `Confirmed`: the payload is erased, the replaced key set retired. May be repeated after a restart.
+pub(super) async fn put_away(work: &mut Work) -> Result<(), Setback> {
     if let Some(payload) = work.order.payload {
         work.app.custody.erase_payload(payload).await?;
     }
     retire_replaced(work).await?;
-    let facts = facts(work).await?;
-    let receipt = work.app.receipts.issue(&facts).await?;
-    let counter_receipt = work.app.receipts.issue_for_counter(&facts).await?;
-    let mut next = work.order.clone();
-    next.receipt = Some(receipt);
-    next.counter_receipt = Some(counter_receipt);
-    next.due_ms = None;
-    next.code = None;
-    let entry = work.entry(Kind::ReceiptIssued, json!({ "audit_index": facts.audit.index }));
-    work.store(next, entry, Vec::new()).await
+    let next = OrderRecord { due_ms: None, ..work.order.clone() };
+    let entry = work.entry(Kind::PayloadErased, json!({ "payload": work.order.payload }));
+    work.store(next, vec![entry], Vec::new()).await
 }
 
 /// Key sets this order took off the SE are no longer for use; custody keeps them.
@@ -41,8 +52,7 @@ async fn retire_replaced(work: &Work) -> Result<(), Setback> {
     Ok(())
 }
 
-async fn facts(work: &Work) -> Result<ReceiptFacts, Setback> {
-    let order = &work.order;
+async fn facts(work: &Work, order: &OrderRecord) -> Result<ReceiptFacts, Setback> {
     let authorization = wanted(order.authorization.as_ref(), "authorization")?;
     let head = work.app.store.audit_head().await?;
     let live = work.live()?;

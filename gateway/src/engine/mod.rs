@@ -182,8 +182,8 @@ async fn step(work: &mut Work) -> Result<Step, Setback> {
         OrderState::Accepted => prepare::find_eligible(work).await?,
         OrderState::Eligible => prepare::prepare(work).await?,
         OrderState::Authorized { .. } | OrderState::Writing { .. } => write::advance(work).await?,
-        OrderState::Confirmed { .. } if work.order.receipt.is_none() => {
-            finish::finish(work).await?
+        OrderState::Confirmed { .. } if work.order.due_ms.is_some() => {
+            finish::put_away(work).await?
         }
         OrderState::Prepared
         | OrderState::AwaitingCounter
@@ -238,7 +238,7 @@ async fn wait(work: &mut Work, why: String) -> Result<(), Setback> {
     next.failures = failures;
     next.due_ms = Some(work.now_ms().saturating_add_unsigned(wait_ms));
     let entry = work.entry(Kind::Probed, json!({ "set_back": why, "again_in_ms": wait_ms }));
-    work.store(next, entry, Vec::new()).await
+    work.store(next, vec![entry], Vec::new()).await
 }
 
 fn is_unresolved(state: &OrderState) -> bool {

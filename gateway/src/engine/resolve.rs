@@ -3,12 +3,13 @@
 //! A positive verdict needs the SE's own proof. A negative one needs a session, opened after the script was sent, in which an answer
 //! after EXTERNAL AUTHENTICATE carried a valid R-MAC: only that ends the session the script was wrapped for.
 
-use order::{Evidence, EvidenceClass, ParkReason, WriteEvent, WriteKind};
+use order::{Evidence, EvidenceClass, OrderEvent, ParkReason, WriteEvent, WriteKind};
 use scp::{Aid, KeyVersionNumber, content::status_data::Scope, tlv};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
+    finish,
     read::{self, Look, Proof},
     session::{Peer, Session},
     setback::Setback,
@@ -82,14 +83,17 @@ pub(super) async fn confirm(
 }
 
 async fn confirmed(work: &mut Work, current: &Current, evidence: Evidence) -> Result<(), Setback> {
-    if current.granted.kind == WriteKind::AppKey {
-        work.order.app_key_sha256 = Some(expected_public_key(work).await?);
-    }
     let entry = work.entry(
         Kind::Confirmed,
         json!({ "write": current.index, "kind": current.granted.kind, "evidence": evidence }),
     );
-    work.write_happens(current.index, WriteEvent::Confirmed { evidence }, entry, Vec::new()).await
+    let event = WriteEvent::Confirmed { evidence };
+    let mut next = work.after(&OrderEvent::Write { index: current.index, event })?;
+    if current.granted.kind == WriteKind::AppKey {
+        next.app_key_sha256 = Some(expected_public_key(work).await?);
+    }
+    let (next, receipt) = finish::with_receipts(work, next).await?;
+    work.store(next, [entry].into_iter().chain(receipt).collect(), Vec::new()).await
 }
 
 async fn quarantine(work: &mut Work, current: &Current, reason: String) -> Result<(), Setback> {

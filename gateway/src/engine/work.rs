@@ -45,26 +45,11 @@ impl Work {
 
     /// Moves the order's state, durably, together with its audit record.
     pub(super) async fn happen(&mut self, event: OrderEvent, entry: Entry) -> Result<(), Setback> {
-        self.happen_with(event, entry, Vec::new()).await
+        let next = self.after(&event)?;
+        self.store(next, vec![entry], Vec::new()).await
     }
 
-    /// [`Work::happen`] with further changes in the same transaction.
-    pub(super) async fn happen_with(
-        &mut self,
-        event: OrderEvent,
-        entry: Entry,
-        changes: Vec<Change>,
-    ) -> Result<(), Setback> {
-        let state = transition(&self.order.state, &event)?;
-        let mut next = self.order.clone();
-        next.code = state.code().map(str::to_owned).or(next.code);
-        next.due_ms = needs_engine(&state).then(|| self.now_ms());
-        next.failures = 0;
-        next.state = state;
-        self.store(next, entry, changes).await
-    }
-
-    /// Moves one key write of the order.
+    /// Moves one key write of the order, with further changes in the same transaction.
     pub(super) async fn write_happens(
         &mut self,
         index: usize,
@@ -72,14 +57,26 @@ impl Work {
         entry: Entry,
         changes: Vec<Change>,
     ) -> Result<(), Setback> {
-        self.happen_with(OrderEvent::Write { index, event }, entry, changes).await
+        let next = self.after(&OrderEvent::Write { index, event })?;
+        self.store(next, vec![entry], changes).await
     }
 
-    /// Stores the record as given, its state unmoved or moved by [`Work::happen_with`].
+    /// The record as the event leaves it; nothing is stored yet.
+    pub(super) fn after(&self, event: &OrderEvent) -> Result<OrderRecord, Setback> {
+        let state = transition(&self.order.state, event)?;
+        let mut next = self.order.clone();
+        next.code = state.code().map(str::to_owned).or(next.code);
+        next.due_ms = needs_engine(&state).then(|| self.now_ms());
+        next.failures = 0;
+        next.state = state;
+        Ok(next)
+    }
+
+    /// Stores the record, its audit entries and further changes in one transaction.
     pub(super) async fn store(
         &mut self,
         mut next: OrderRecord,
-        entry: Entry,
+        entries: Vec<Entry>,
         mut changes: Vec<Change>,
     ) -> Result<(), Setback> {
         next.updated_ms = self.now_ms();
@@ -88,7 +85,7 @@ impl Work {
             Change::PutSe(se) => Some(se.clone()),
             _ => None,
         });
-        self.app.store.commit(changes, vec![entry]).await?;
+        self.app.store.commit(changes, entries).await?;
         next.version += 1;
         self.order = next;
         if let Some(mut se) = se {
