@@ -67,6 +67,17 @@ fn every_wait_has_a_deadline() {
 }
 
 #[test]
+fn beyond_the_cap_connections_wait_their_turn() {
+    let desk = Desk::start_with("connections_max = 16");
+    let silent: Vec<TcpStream> =
+        (0..16).map(|_| TcpStream::connect(desk.address).unwrap()).collect();
+    let begun = Instant::now();
+    assert_eq!(desk.get("sp", "/healthz").0, 200, "served once a silent peer's time was up");
+    assert!(begun.elapsed() > Duration::from_millis(200), "{:?}", begun.elapsed());
+    drop(silent);
+}
+
+#[test]
 fn a_large_body_is_refused_and_the_answer_is_seen() {
     let desk = Desk::start();
     let megabyte = vec![b' '; 1 << 20];

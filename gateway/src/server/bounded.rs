@@ -51,7 +51,9 @@ impl Body for Bounded {
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
             None => {
-                self.inner.take().map(discard);
+                if let Some(inner) = self.inner.take() {
+                    discard(inner);
+                }
                 Poll::Ready(Some(Err(Box::new(BodyTooLarge))))
             }
         }

@@ -258,3 +258,106 @@ fn all_differ<'a>(list: &str, names: impl Iterator<Item = &'a str>) -> Result<()
 fn mismatch(path: String, why: String) -> SettingsError {
     SettingsError::Mismatch { path, why }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Engine;
+
+    /// A whole configuration but for the sections under test.
+    fn settings(more: &str) -> Result<Settings, SettingsError> {
+        let base = r#"
+            node = { id = "n", data_dir = "/nonexistent" }
+            custody = { kek_file = "/nonexistent" }
+            server.certificate_file = "/nonexistent"
+            server.key_file = "/nonexistent"
+            server.client_ca_file = "/nonexistent"
+            [authority]
+            audience = "urn:test"
+            skew_s = 30
+            lifetime_max_s = 900
+            issuers = []
+            [authority.policy]
+            version = "1"
+            methods = ["face_to_face"]
+            level_min = 2
+            calendars = ["day"]
+            access_code_mode = "required"
+            actions = { issue = ["municipal_counter"] }
+            [[tenants]]
+            id = "t"
+            app_key_max_known_to = ["custody"]
+        "#;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("node.toml");
+        std::fs::write(&file, format!("{base}\n{more}")).unwrap();
+        let shipped = Layers::new(conf::shipped::DEFAULTS);
+        load(shipped.file(file)).map(|loaded| loaded.value)
+    }
+
+    fn refused(more: &str) -> String {
+        settings(more).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn shipped_defaults_are_those_beside_the_fields() {
+        let shipped = settings("").unwrap();
+        let engine = Engine::default();
+        assert_eq!(format!("{:?}", shipped.engine), format!("{engine:?}"));
+        let bare = "listen = \"127.0.0.1:8443\"\ncertificate_file = \"/nonexistent\"\n\
+                    key_file = \"/nonexistent\"\nclient_ca_file = \"/nonexistent\"\n";
+        let server: crate::settings::Server = toml::from_str(bare).unwrap();
+        assert_eq!(format!("{:?}", shipped.server), format!("{server:?}"));
+    }
+
+    #[test]
+    fn shipped_profiles_are_there_and_may_be_replaced() {
+        assert_eq!(settings("").unwrap().se_profiles.len(), conf::shipped::SE_PROFILES.len());
+        let own = conf::shipped::SE_PROFILES[0].text.replace("block_max = 223", "block_max = 100");
+        let settings = settings(&format!("[[se_profiles]]\n{own}")).unwrap();
+        assert_eq!(settings.se_profiles.len(), conf::shipped::SE_PROFILES.len());
+        assert_eq!(settings.se_profile("uicc-scp03-i70").unwrap().block_max, 100);
+        let service: Result<scp::ServiceProfile, _> =
+            toml::from_str(conf::shipped::SERVICES[0].text);
+        assert_eq!(service.unwrap().name, conf::shipped::SERVICES[0].name);
+    }
+
+    #[test]
+    fn what_is_unknown_out_of_bounds_or_does_not_fit_names_its_place() {
+        assert!(refused("[engine]\nattempt_max = 3").contains("`engine.attempt_max`"));
+        assert!(refused("[engine]\nattempt_max = 3").contains("did you mean `attempts_max`?"));
+        assert!(refused("[engine]\nattempts_max = 11").contains("`engine.attempts_max` in /"));
+        let route = "[[routes]]\nname = \"r\"\ntenant = \"t\"\ncarrier = \"c\"\n\
+                     profile = \"uicc-scp03-i70\"\nsecurity_domain = \"A000000151535001\"\n";
+        assert!(refused(route).contains("there is no carrier `c`"));
+        let principal = |rest: &str| {
+            let digest = "0".repeat(64);
+            format!("[[principals]]\nname = \"p\"\ncertificate_sha256 = \"{digest}\"\n{rest}\n")
+        };
+        let sp = principal("role = \"sp\"\ntenants = [\"t\"]");
+        assert!(settings(&sp).is_ok());
+        assert!(refused(&format!("{sp}{sp}")).contains("twice"));
+        assert!(refused(&principal("role = \"sp\"\ntenants = [\"u\"]")).contains("no tenant `u`"));
+        assert!(
+            refused(&principal("role = \"counter\"\ntenants = []")).contains("takes `terminal`")
+        );
+        assert!(
+            refused(&principal("role = \"carrier\"\ntenants = []\ncarrier = \"c\""))
+                .contains("no carrier `c`")
+        );
+    }
+
+    #[test]
+    fn entries_of_a_sandbox_are_refused_outside_it() {
+        let marked = "[[tenants]]\nid = \"s\"\napp_key_max_known_to = []\nsandbox = true\n";
+        let outside = settings(marked).unwrap();
+        for started_by_sandbox in [false, true] {
+            let refused = outside.check_sandbox(started_by_sandbox).unwrap_err().to_string();
+            assert!(refused.contains("tenants `s`"), "the flag alone is not enough: {refused}");
+        }
+        let mut inside = outside;
+        inside.sandbox = true;
+        assert!(inside.check_sandbox(false).is_err(), "nor is the setting");
+        assert!(inside.check_sandbox(true).is_ok());
+    }
+}

@@ -45,6 +45,11 @@ pub(crate) struct Desk {
 impl Desk {
     /// Starts a node whose principals serve tenant `carrier-a`; one order of it and one of another tenant are in its store.
     pub(crate) fn start() -> Desk {
+        Desk::start_with("")
+    }
+
+    /// The same with more settings of the section `server`.
+    pub(crate) fn start_with(server: &str) -> Desk {
         let dir = tempfile::tempdir().unwrap();
         let pki = Pki::create(dir.path()).unwrap();
         pki.identity("node", Usage::Server).unwrap();
@@ -52,8 +57,11 @@ impl Desk {
             ROLES.iter().map(|role| pki.identity(role, Usage::Client).unwrap()).collect();
         pki.identity("unknown", Usage::Client).unwrap();
         write_private(&dir.path().join("kek"), &"5A".repeat(32));
-        std::fs::write(dir.path().join("node.toml"), configuration(dir.path(), &principals))
-            .unwrap();
+        std::fs::write(
+            dir.path().join("node.toml"),
+            configuration(dir.path(), server, &principals),
+        )
+        .unwrap();
         let (own_order, foreign_order) = store_orders(dir.path());
         let child = spawn(dir.path());
         let mut desk = Desk {
@@ -211,7 +219,7 @@ pub(crate) fn write_private(path: &Path, text: &str) {
     options.unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-fn configuration(dir: &Path, principals: &[Identity]) -> String {
+fn configuration(dir: &Path, server: &str, principals: &[Identity]) -> String {
     let file = |name: &str| format!("{:?}", dir.join(name).display().to_string());
     let mut text = format!(
         r#"
@@ -230,6 +238,7 @@ handshake_timeout_ms = 500
 header_timeout_ms = 700
 request_timeout_ms = 5000
 drain_timeout_ms = 3000
+{server}
 [custody]
 kek_file = {kek}
 [authority]
