@@ -2,12 +2,12 @@
 //!
 //! Nothing here reaches a carrier: what is wrapped with typed keys is a [`scp::TypedScript`], which no carrier takes.
 
-mod annotate;
 mod replay;
 
 use std::io::BufRead;
 
 use clap::Subcommand;
+use scp::{CommandApdu, StatusWord, explain::Line};
 use serde_json::{Value, json};
 
 use self::replay::Session;
@@ -79,21 +79,48 @@ fn show(json: bool, answer: &Value) {
     line(&serde_json::to_string_pretty(answer).unwrap_or_default());
 }
 
+/// A command field by field; two bytes are a status word.
 fn explain(apdus: &[String]) -> Result<Outcome, Failure> {
     let mut explained = Vec::new();
     let mut text = Vec::new();
     for apdu in apdus {
-        let bytes = hex::decode(apdu)
-            .map_err(|_| Failure::new(Word::BadInput, format!("{apdu}: not hexadecimal")))?;
-        let lines = annotate::apdu(&bytes)
-            .map_err(|why| Failure::new(Word::BadInput, format!("{apdu}: {why}")))?;
+        let unfit = |why: &str| Failure::new(Word::BadInput, format!("{apdu}: {why}"));
+        let bytes = hex::decode(apdu).map_err(|_| unfit("not hexadecimal"))?;
+        let lines = match *bytes.as_slice() {
+            [sw1, sw2] => vec![status_word(StatusWord(u16::from_be_bytes([sw1, sw2])))],
+            _ => {
+                let command =
+                    CommandApdu::parse(&bytes).map_err(|cause| unfit(&cause.to_string()))?;
+                scp::explain::command(&command)
+            }
+        };
         text.push(apdu.to_ascii_uppercase());
-        text.extend(
-            lines
-                .iter()
-                .map(|line| format!("  {:12} {:24} {}", line.field, line.hex, line.meaning)),
-        );
+        text.extend(lines.iter().map(|line| format!("  {line}")));
+        let lines: Vec<Value> = lines
+            .into_iter()
+            .map(|line| json!({ "field": line.field, "hex": line.bytes, "meaning": line.meaning }))
+            .collect();
         explained.push(json!({ "apdu": apdu.to_ascii_uppercase(), "lines": lines }));
     }
     Ok(Outcome::new(json!({ "apdus": explained }), text.join("\n")))
+}
+
+fn status_word(status: StatusWord) -> Line {
+    Line { field: "SW", bytes: status.to_string(), meaning: status.meaning().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_and_status_words_are_explained() {
+        let explained = |apdu: &str| explain(&[apdu.to_owned()]);
+        for good in ["8050300008000102030405060700", "80CA00E000", "6A88", "6a88"] {
+            assert!(explained(good).is_ok(), "{good}");
+        }
+        for bad in ["", "80", "8050", "zz", "80503000FF00"] {
+            assert_eq!(explained(bad).is_ok(), bad == "8050", "{bad}");
+        }
+    }
 }
