@@ -127,7 +127,7 @@ pub struct Status {
 pub struct ReceiptKey {
     /// Name of the key.
     pub kid: String,
-    /// Uncompressed P-256 point, base64url.
+    /// Uncompressed P-256 point, hexadecimal.
     pub public_key: String,
 }
 
@@ -138,6 +138,23 @@ pub struct Audit {
     pub head: String,
     /// Number of records.
     pub size: u64,
+    /// The records asked for.
+    pub records: Vec<AuditRecord>,
+}
+
+/// A record of the audit chain; what the sandbox has no use for is left out.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AuditRecord {
+    /// Place in the chain.
+    pub index: u64,
+    /// What it records.
+    pub kind: String,
+    /// The SE it is about.
+    #[serde(default)]
+    pub se: Option<String>,
+    /// What depends on the kind.
+    #[serde(default)]
+    pub detail: Value,
 }
 
 /// An error body (RFC 9457).

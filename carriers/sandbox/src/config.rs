@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use scp::{aid::Aid, profile::ServiceProfile};
 use serde_json::{Value, json};
 
@@ -163,7 +164,7 @@ impl Plan<'_> {
             "services": [{ "profile": self.service, "cap_file": self.cap_file }],
             "service_providers": [{
                 "kid": self.service_provider.kid(),
-                "public_key": self.service_provider.public_key(),
+                "public_key": URL_SAFE_NO_PAD.encode(self.service_provider.public_key()),
                 "tenants": [CARRIER_A, CARRIER_B, MVNO],
                 "sandbox": true,
             }],
@@ -180,7 +181,7 @@ impl Plan<'_> {
             "keys": { "pinned": [{
                 "kid": self.municipality.signer.kid(),
                 "alg": "ES256",
-                "public_key": self.municipality.signer.public_key(),
+                "public_key": URL_SAFE_NO_PAD.encode(self.municipality.signer.public_key()),
                 "sandbox": true,
             }] },
             "access_code_key": { "secret_file": self.access_code_key_file },

@@ -264,7 +264,8 @@ fn plaintext(identity: &IdentityKey) -> Zeroizing<String> {
 }
 
 fn judge(receipt: &str, key: &ReceiptKey, order: &Order, token: &str) -> Result<(), ReceiptError> {
-    let payload = jws::verify(receipt, TYP_RECEIPT, &key.kid, &key.public_key)?;
+    let public_key = hex::decode(&key.public_key).map_err(|_| JwsError::Key)?;
+    let payload = jws::verify(receipt, TYP_RECEIPT, &key.kid, &public_key)?;
     let expected = BTreeMap::from([
         ("order", json!(order.id)),
         ("caller_id", json!(order.caller_id)),
@@ -375,7 +376,10 @@ mod tests {
     #[test]
     fn a_receipt_must_be_of_this_order_token_and_writes() {
         let gateway = Signer::generate("receipts").unwrap();
-        let key = ReceiptKey { kid: "receipts".into(), public_key: gateway.public_key() };
+        let key = ReceiptKey {
+            kid: "receipts".into(),
+            public_key: hex::encode_upper(gateway.public_key()),
+        };
         let write = Write {
             kind: "app_key".into(),
             attempts: 1,

@@ -137,12 +137,15 @@ impl<'a> Journey<'a> {
         counter.authorize(&self.placed.id, Some(&signed.token), code).await.map(drop)
     }
 
-    /// Waits until nothing more will happen by itself.
+    /// Waits until nothing more will happen by itself; a Confirmed order's receipt may follow a moment later.
     ///
     /// # Errors
     /// [`SandboxError::Deadline`].
     pub async fn settled(&self) -> Result<Order, SandboxError> {
-        self.follow("an end", SETTLED_TIMEOUT, Order::is_settled).await
+        let settled = |order: &Order| {
+            order.is_settled() && (order.state != "Confirmed" || order.receipt.is_some())
+        };
+        self.follow("an end", SETTLED_TIMEOUT, settled).await
     }
 
     /// The order as it stands.

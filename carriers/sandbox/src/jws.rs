@@ -16,8 +16,8 @@ use thiserror::Error;
 /// Why a signature could not be made or is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum JwsError {
-    /// The key is no P-256 key in PKCS #8.
-    #[error("the signing key is no P-256 key in PKCS #8 PEM")]
+    /// The key is no P-256 key as it should be written.
+    #[error("the key is no P-256 key, or not written as it should be")]
     Key,
     /// The signer failed.
     #[error("the signature could not be made")]
@@ -84,10 +84,10 @@ impl Signer {
         &self.kid
     }
 
-    /// The public key: uncompressed P-256 point, base64url.
+    /// The public key: uncompressed P-256 point.
     #[must_use]
-    pub fn public_key(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.key.public_key())
+    pub fn public_key(&self) -> &[u8] {
+        self.key.public_key().as_ref()
     }
 
     /// The usual header: `typ`, `alg` ES256, `kid`.
@@ -119,11 +119,11 @@ fn signing_input(header: &Value, payload: &Value) -> String {
     format!("{}.{}", part(header), part(payload))
 }
 
-/// Verifies a compact JWS under one public key (uncompressed P-256 point, base64url) and returns the payload.
+/// Verifies a compact JWS under one public key (uncompressed P-256 point) and returns the payload.
 ///
 /// # Errors
 /// [`JwsError`] by what is wrong first; `typ`, `alg` and `kid` must be exactly these and nothing else may be in the header.
-pub fn verify(jws: &str, typ: &str, kid: &str, public_key: &str) -> Result<Value, JwsError> {
+pub fn verify(jws: &str, typ: &str, kid: &str, public_key: &[u8]) -> Result<Value, JwsError> {
     let (signed, signature) = jws.rsplit_once('.').ok_or(JwsError::Shape)?;
     let (header, payload) = signed.split_once('.').ok_or(JwsError::Shape)?;
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| JwsError::Shape);
@@ -133,7 +133,7 @@ pub fn verify(jws: &str, typ: &str, kid: &str, public_key: &str) -> Result<Value
     if json(header)? != serde_json::json!({ "typ": typ, "alg": "ES256", "kid": kid }) {
         return Err(JwsError::Header);
     }
-    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, decode(public_key)?)
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_key)
         .verify(signed.as_bytes(), &decode(signature)?)
         .map_err(|_| JwsError::Signature)?;
     json(payload)
@@ -151,12 +151,12 @@ mod tests {
         let payload = json!({"n": 1});
         let jws = ours.sign(&ours.header("a+jwt"), &payload).unwrap();
         let key = ours.public_key();
-        assert_eq!(verify(&jws, "a+jwt", "k1", &key), Ok(payload.clone()));
-        assert_eq!(verify(&jws, "b+jwt", "k1", &key), Err(JwsError::Header));
-        assert_eq!(verify(&jws, "a+jwt", "k1", &other.public_key()), Err(JwsError::Signature));
+        assert_eq!(verify(&jws, "a+jwt", "k1", key), Ok(payload.clone()));
+        assert_eq!(verify(&jws, "b+jwt", "k1", key), Err(JwsError::Header));
+        assert_eq!(verify(&jws, "a+jwt", "k1", other.public_key()), Err(JwsError::Signature));
         let unsigned = unsigned(&ours.header("a+jwt"), &payload);
-        assert_eq!(verify(&unsigned, "a+jwt", "k1", &key), Err(JwsError::Signature));
-        assert_eq!(verify("a.b", "a+jwt", "k1", &key), Err(JwsError::Shape));
+        assert_eq!(verify(&unsigned, "a+jwt", "k1", key), Err(JwsError::Signature));
+        assert_eq!(verify("a.b", "a+jwt", "k1", key), Err(JwsError::Shape));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Everything a rehearsal needs, running: carriers' TSMs with their SEs, the gateway as a child process, issuer, counters.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     io::Write,
     net::{Ipv4Addr, SocketAddr},
@@ -22,7 +22,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::{
-    api::{Audit, TransportKey},
+    api::{Audit, AuditRecord, TransportKey},
     cap::{self, Applet},
     client::{CallError, Client},
     config::{KnownTo, Leg, Plan, Principal, Role, SE_PROFILE},
@@ -278,6 +278,24 @@ impl Platform {
     pub async fn audit_head(&self) -> Result<AuditHead, SandboxError> {
         let audit: Audit = self.auditor.get("/v1/audit?limit=1").await?;
         Ok(AuditHead { records: audit.size, head: audit.head })
+    }
+
+    /// ICCIDs of the SEs on which some key write was Unresolved for a time, by the audit chain.
+    ///
+    /// # Errors
+    /// [`SandboxError::Call`] by blame.
+    pub async fn doubted_ses(&self) -> Result<BTreeSet<String>, SandboxError> {
+        let is_doubt = |record: &AuditRecord| {
+            record.kind == "verdict" && record.detail["verdict"] == "Unresolved"
+        };
+        let mut doubted = BTreeSet::new();
+        let mut next = 1;
+        loop {
+            let page: Audit = self.auditor.get(&format!("/v1/audit?from={next}")).await?;
+            let Some(last) = page.records.last() else { return Ok(doubted) };
+            next = last.index + 1;
+            doubted.extend(page.records.into_iter().filter(is_doubt).filter_map(|it| it.se));
+        }
     }
 
     /// Hands a carrier's first key sets over. Where the gateway is to refuse some of them, refusals are kept, not errors.

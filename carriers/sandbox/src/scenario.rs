@@ -116,8 +116,12 @@ pub(crate) enum Expected {
         /// ICCIDs of orders the scenario first brought to Confirmed.
         except: Vec<String>,
     },
-    /// Every order Confirmed, every verdict true of its SE.
-    TrueVerdicts,
+    /// Every order Confirmed, every verdict true of its SE, and on each of these SEs there was a doubt to resolve: without one the
+    /// fault never struck and nothing was shown.
+    TrueVerdicts {
+        /// ICCIDs.
+        doubted: Vec<String>,
+    },
 }
 
 /// Runs a scenario on a platform with two SEs in each subscriber base, and judges it.
@@ -139,8 +143,11 @@ pub(crate) async fn run(
         Scenario::Restart => carrier::restart(platform, progress).await?,
     };
     once::complete(&mut document, platform).await?;
-    let logs = check::key_write_scripts(platform)?;
-    let faults = check::faults(&document, code.as_deref(), &expected, &logs);
+    let seen = check::Seen {
+        scripts: check::key_write_scripts(platform)?,
+        doubted: platform.doubted_ses().await?,
+    };
+    let faults = check::faults(&document, code.as_deref(), &expected, &seen);
     let ok = faults.is_empty();
     document.scenario = Some(ScenarioEnd { name: name.to_owned(), code, ok, faults });
     Ok(document)

@@ -79,6 +79,7 @@ pub(super) async fn run(
     progress: &Progress,
 ) -> Result<Ending, SandboxError> {
     let mut document = Document::default();
+    let mut doubted = Vec::new();
     for (fault, subscriber) in fault.faults().into_iter().zip(alternating(platform)) {
         progress.step(&format!("{}: armed with {fault:?}", subscriber.iccid));
         platform.tsm(&subscriber.carrier)?.arm(&subscriber.iccid, fault);
@@ -89,8 +90,9 @@ pub(super) async fn run(
             document.proof.push(journey.proved(&order, &signed).await?);
         }
         document.orders.push(OrderLine::from(order));
+        doubted.push(subscriber.iccid);
     }
-    Ok(Ending { document, code: None, expected: Expected::TrueVerdicts })
+    Ok(Ending { document, code: None, expected: Expected::TrueVerdicts { doubted } })
 }
 
 /// The gateway is killed once the SE has executed what was `Sent` and before any answer, then started again.
@@ -126,7 +128,8 @@ pub(super) async fn restart(
         document.proof.push(journey.proved(&order, &signed).await?);
     }
     document.orders.push(OrderLine::from(order));
-    Ok(Ending { document, code: None, expected: Expected::TrueVerdicts })
+    let expected = Expected::TrueVerdicts { doubted: vec![subject.iccid] };
+    Ok(Ending { document, code: None, expected })
 }
 
 /// Subscribers of carrier A and carrier B by turns: both ways of preparing an SE meet every fault.

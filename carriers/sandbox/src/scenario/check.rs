@@ -21,6 +21,14 @@ const PERSONALIZED: &str = "0F";
 /// How many key-write scripts each SE's TSM received for it, by ICCID.
 pub(super) type KeyWriteScripts = BTreeMap<String, u64>;
 
+/// What others than the gateway's order answers have seen.
+pub(super) struct Seen {
+    /// Key-write scripts that reached a TSM.
+    pub(super) scripts: KeyWriteScripts,
+    /// SEs on which a write was Unresolved for a time, by the audit chain.
+    pub(super) doubted: BTreeSet<String>,
+}
+
 /// A line of a TSM's log; the rest of it is of no interest here.
 #[derive(Deserialize)]
 struct ScriptLine {
@@ -49,7 +57,7 @@ pub(super) fn faults(
     document: &Document,
     code: Option<&str>,
     expected: &Expected,
-    scripts: &KeyWriteScripts,
+    seen: &Seen,
 ) -> Vec<String> {
     let mut faults = Vec::new();
     for (carrier, counts) in &document.tsm {
@@ -63,10 +71,12 @@ pub(super) fn faults(
                 faults.push(format!("it ended with {code:?}, not {wanted}"));
             }
             faults.extend(refused_orders(document, wanted, *parked, except));
-            faults.extend(written_ses(document, scripts, except));
+            faults.extend(written_ses(document, &seen.scripts, except));
         }
-        Expected::TrueVerdicts => {
+        Expected::TrueVerdicts { doubted } => {
             faults.extend(document.orders.iter().flat_map(|order| untrue(order, document)));
+            let unstruck = doubted.iter().filter(|se| !seen.doubted.contains(*se));
+            faults.extend(unstruck.map(|se| format!("there never was a doubt about {se}")));
         }
     }
     faults
@@ -199,6 +209,11 @@ mod tests {
         }
     }
 
+    fn seen(scripts: u64) -> Seen {
+        let scripts = KeyWriteScripts::from([(SE.to_owned(), scripts)]);
+        Seen { scripts, doubted: BTreeSet::from([SE.to_owned()]) }
+    }
+
     fn no_attempt(except: &[&str]) -> Expected {
         let except = except.iter().map(|se| (*se).to_owned()).collect();
         Expected::NoAttempt { code: "T06", parked: false, except }
@@ -207,8 +222,7 @@ mod tests {
     #[test]
     fn a_refusal_without_a_trace_is_as_it_should_be() {
         let document = document("AwaitingCounter", Some("T06"), vec![]);
-        let scripts = KeyWriteScripts::from([(SE.to_owned(), 0)]);
-        let none = faults(&document, Some("T06"), &no_attempt(&[]), &scripts);
+        let none = faults(&document, Some("T06"), &no_attempt(&[]), &seen(0));
         assert_eq!(none, Vec::<String>::new());
     }
 
@@ -216,34 +230,33 @@ mod tests {
     fn every_trace_of_a_write_is_found() {
         let expected = no_attempt(&[]);
         let sound = document("AwaitingCounter", Some("T06"), vec![]);
-        let scripts = KeyWriteScripts::from([(SE.to_owned(), 1)]);
-        assert_eq!(faults(&sound, Some("T06"), &expected, &scripts).len(), 1);
-        assert_eq!(faults(&sound, Some("T05"), &expected, &KeyWriteScripts::new()).len(), 1);
+        assert_eq!(faults(&sound, Some("T06"), &expected, &seen(1)).len(), 1);
+        assert_eq!(faults(&sound, Some("T05"), &expected, &seen(0)).len(), 1);
         let mut written = sound.clone();
         written.ledger.get_mut(SE).unwrap().key_write = 1;
-        assert_eq!(faults(&written, Some("T06"), &expected, &KeyWriteScripts::new()).len(), 1);
+        assert_eq!(faults(&written, Some("T06"), &expected, &seen(0)).len(), 1);
         let attempted = document("Writing", Some("T06"), vec![write("sd_keyset", "Applied")]);
-        assert_eq!(faults(&attempted, Some("T06"), &expected, &KeyWriteScripts::new()).len(), 1);
+        assert_eq!(faults(&attempted, Some("T06"), &expected, &seen(0)).len(), 1);
         let mut twice = sound;
         let counts = TsmCounts { scripts: 2, key_write_scripts: 2, duplicates: 1 };
         twice.tsm.insert("carrier-a".into(), counts);
-        assert_eq!(faults(&twice, Some("T06"), &expected, &KeyWriteScripts::new()).len(), 1);
+        assert_eq!(faults(&twice, Some("T06"), &expected, &seen(0)).len(), 1);
     }
 
     #[test]
     fn an_excepted_order_must_be_true_all_the_same() {
         let sound = document("Confirmed", None, vec![write("app_key", "Applied")]);
-        let scripts = KeyWriteScripts::from([(SE.to_owned(), 2)]);
-        assert!(faults(&sound, Some("T06"), &no_attempt(&[SE]), &scripts).is_empty());
+        assert!(faults(&sound, Some("T06"), &no_attempt(&[SE]), &seen(2)).is_empty());
         let untrue = document("Confirmed", None, vec![write("app_key", "NotApplied")]);
-        assert_eq!(faults(&untrue, Some("T06"), &no_attempt(&[SE]), &scripts).len(), 1);
+        assert_eq!(faults(&untrue, Some("T06"), &no_attempt(&[SE]), &seen(2)).len(), 1);
     }
 
     #[test]
     fn a_verdict_is_held_against_the_se() {
         let judged = |writes| {
             let document = document("Confirmed", None, writes);
-            faults(&document, None, &Expected::TrueVerdicts, &KeyWriteScripts::new()).len()
+            let expected = Expected::TrueVerdicts { doubted: vec![SE.to_owned()] };
+            faults(&document, None, &expected, &seen(2)).len()
         };
         let both = vec![write("sd_keyset", "Applied"), write("app_key", "Applied")];
         assert_eq!(judged(both), 0);
@@ -256,5 +269,12 @@ mod tests {
         let mut gone = write("sd_keyset_delete", "Applied");
         gone.kvn = Some("30".into());
         assert_eq!(judged(vec![gone]), 0);
+    }
+
+    #[test]
+    fn a_fault_that_never_struck_shows_nothing() {
+        let document = document("Confirmed", None, vec![write("app_key", "Applied")]);
+        let expected = Expected::TrueVerdicts { doubted: vec!["another SE".to_owned()] };
+        assert_eq!(faults(&document, None, &expected, &seen(2)).len(), 1);
     }
 }
