@@ -1,6 +1,6 @@
 //! The `madoguchi` command.
 //!
-//! Every verb ends in an [`Outcome`] or a [`Failure`]. With `--json` either is exactly one JSON document on one line of stdout, usage
+//! Every verb ends in an outcome or a failure. With `--json` either is exactly one JSON document on one line of stdout, usage
 //! errors included; without it stdout carries text for people. Progress and logs go to stderr. Exit codes are in
 //! [`crate::code::Entry::exit`]: 0 done, 1 the answer is no, 2 usage, 3 a person must act, 4 still under way, 69 unreachable, 70 our bug,
 //! 74 audit cannot be written, 75 try later, 77 not allowed, 78 configuration.
