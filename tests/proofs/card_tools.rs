@@ -51,7 +51,8 @@ fn opensc_talks_to_the_virtual_se_through_pcscd() {
     assert!(answer.contains("A0 00 00 01 51 00 00 00"), "the ISD answers SELECT: {answer}");
     let cplc = opensc(&["--reader", "0", "--card-driver", "default", "-s", "80:CA:9F:7F:00"]);
     assert!(cplc.contains("SW1=0x90, SW2=0x00"), "GET DATA 9F7F: {cplc}");
-    let refused = opensc(&["--reader", "0", "--card-driver", "default", "-s", "80:F2:80:02:02:4F:00:00"]);
+    let refused =
+        opensc(&["--reader", "0", "--card-driver", "default", "-s", "80:F2:80:02:02:4F:00:00"]);
     assert!(refused.contains("SW1=0x69"), "GET STATUS needs a session: {refused}");
 }
 

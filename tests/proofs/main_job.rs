@@ -52,7 +52,8 @@ fn every_order_is_confirmed_with_both_writes() {
     for order in orders {
         assert_eq!(text(order, "state"), "Confirmed");
         assert!(text(order, "se").bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
-        let kinds: Vec<&str> = list(order, "writes").iter().map(|write| text(write, "kind")).collect();
+        let kinds: Vec<&str> =
+            list(order, "writes").iter().map(|write| text(write, "kind")).collect();
         assert_eq!(kinds, ["sd_keyset", "app_key"]);
         for write in list(order, "writes") {
             assert_eq!(text(write, "verdict"), "Applied");
@@ -74,7 +75,10 @@ fn the_se_s_own_tables_say_the_same() {
         let ours: Vec<&Value> =
             list(ledger, "key_sets").iter().filter(|row| row["sd"] == key_set["sd"]).collect();
         let [only] = ours.as_slice() else { panic!("one key set of our domain, not {ours:?}") };
-        assert_eq!((only["kvn"].clone(), only["kcv"].clone()), (key_set["kvn"].clone(), key_set["kcv"].clone()));
+        assert_eq!(
+            (only["kvn"].clone(), only["kcv"].clone()),
+            (key_set["kvn"].clone(), key_set["kcv"].clone())
+        );
         let personalized: Vec<&Value> = list(ledger, "apps")
             .iter()
             .filter(|app| app["key_sha256"] == app_key["key_sha256"])
@@ -96,7 +100,8 @@ fn every_applet_signs_with_the_key_that_was_delivered() {
     assert_eq!(proofs.len(), list(&document, "orders").len());
     let mut challenges = BTreeSet::new();
     for proof in proofs {
-        let pem = x509_parser::pem::parse_x509_pem(text(proof, "certificate").as_bytes()).expect("PEM").1;
+        let pem =
+            x509_parser::pem::parse_x509_pem(text(proof, "certificate").as_bytes()).expect("PEM").1;
         let certificate = pem.parse_x509().expect("X.509");
         let spki = certificate.public_key();
         let key = signature::UnparsedPublicKey::new(
@@ -112,7 +117,10 @@ fn every_applet_signs_with_the_key_that_was_delivered() {
         assert!(challenges.insert(challenge), "every challenge is fresh");
         assert!(text(proof, "pin").bytes().all(|b| b.is_ascii_digit()));
 
-        let order = list(&document, "orders").iter().find(|order| order["se"] == proof["se"]).expect("its order");
+        let order = list(&document, "orders")
+            .iter()
+            .find(|order| order["se"] == proof["se"])
+            .expect("its order");
         let delivered = &list(order, "writes")[1]["key_sha256"];
         let digest = digest::digest(&digest::SHA256, spki.raw);
         assert_eq!(delivered, &hex::encode_upper(digest), "the receipt's key is the certificate's");
@@ -140,23 +148,23 @@ fn what_keep_leaves_is_what_the_document_counted() {
     }
 }
 
-/// Secrets that exist in a run: whatever they are found in apart from the SEs' own files leaks them.
+/// Secrets that exist in a run, taken from the SEs' own files: found anywhere else, they leaked.
 #[test]
 fn no_secret_is_in_the_store_or_in_a_log() {
     let (document, keep) = kept();
     let mut canaries: Vec<Vec<u8>> = Vec::new();
-    for proof in list(&document, "proof") {
-        let pem = x509_parser::pem::parse_x509_pem(text(proof, "certificate").as_bytes()).expect("PEM").1;
-        // The certificate travels encrypted with the rest: in clear it is personal data.
-        canaries.push(pem.contents[..64].to_vec());
+    for order in list(&document, "orders") {
+        let file = keep.join("se").join(format!("{}.se", text(order, "se")));
+        let state: Value = serde_json::from_slice(&fs::read(file).expect("an SE")).expect("JSON");
+        secrets(&state, &mut canaries);
     }
-    for key in files(&keep.join("se"), &[".keys"]) {
-        let keys = fs::read_to_string(key).expect("keys in hexadecimal");
-        canaries.extend(keys.split_whitespace().map(|key| hex::decode(key).expect("hex")));
+    let sets = 2 * list(&document, "orders").len();
+    assert!(canaries.len() >= 3 * sets, "ISD keys and ours are among the canaries");
+    let suspects =
+        files(&keep, &[".db", ".db-wal", ".log", ".jsonl", ".json", ".jws", ".toml", ".cap"]);
+    for expected in ["store.db", "custody.db", "gateway.log"] {
+        assert!(suspects.iter().any(|path| path.ends_with(expected)), "{expected} is searched");
     }
-    assert!(canaries.len() > list(&document, "proof").len(), "the ISD keys are among the canaries");
-    let suspects = files(&keep, &[".db", ".db-wal", ".log", ".jsonl", ".json", ".jws", ".toml"]);
-    assert!(suspects.iter().any(|path| path.ends_with("store.db") || path.ends_with("custody.db")));
     for path in suspects {
         let bytes = fs::read(&path).expect("a kept file");
         for canary in &canaries {
@@ -170,7 +178,98 @@ fn no_secret_is_in_the_store_or_in_a_log() {
     }
 }
 
+/// Every static key and every private value of an SE's file.
+fn secrets(state: &Value, found: &mut Vec<Vec<u8>>) {
+    match state {
+        Value::Array(items) => items.iter().for_each(|item| secrets(item, found)),
+        Value::Object(members) => {
+            for (name, value) in members {
+                match (name.as_str(), value) {
+                    ("keys", Value::Array(keys)) => found.extend(keys.iter().filter_map(bytes)),
+                    ("p" | "q" | "d_mod_p" | "d_mod_q" | "q_inverse", value) => {
+                        found.extend(bytes(value))
+                    }
+                    (_, value) => secrets(value, found),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn bytes(value: &Value) -> Option<Vec<u8>> {
+    hex::decode(value.as_str()?).ok()
+}
+
+/// Any host can look: the carrier's key set is gone from our domain, ours is there.
+#[test]
+fn the_first_key_set_opens_no_se_any_more() {
+    let (document, keep) = kept();
+    for order in list(&document, "orders") {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("copy.se");
+        fs::copy(keep.join("se").join(format!("{}.se", text(order, "se"))), &file).expect("copied");
+        let host = Host::of(&file);
+        let sd = text(&list(order, "writes")[0], "sd");
+        let select = format!("00A40400{:02X}{sd}", sd.len() / 2);
+        assert!(host.transmit(&select).ends_with("9000"));
+        assert_eq!(host.transmit("8050300008010203040506070800"), "6A88", "KVN 30 is gone");
+        assert!(host.transmit("8050310008010203040506070800").ends_with("9000"), "KVN 31 answers");
+    }
+}
+
+/// A host at `sandbox se serve`: a 2-byte length, then the APDU or its answer.
+struct Host {
+    card: std::process::Child,
+    line: std::net::TcpStream,
+}
+
+impl Host {
+    fn of(file: &Path) -> Host {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        drop(listener);
+        let card = std::process::Command::new(tests::madoguchi())
+            .args(["sandbox", "se", "serve", "--listen", &address.to_string(), "--file"])
+            .arg(file)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("the virtual SE starts");
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let line = loop {
+            match std::net::TcpStream::connect(address) {
+                Ok(line) => break line,
+                Err(error) => assert!(std::time::Instant::now() < end, "{error}"),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        };
+        Host { card, line }
+    }
+
+    fn transmit(&self, apdu: &str) -> String {
+        use std::io::{Read, Write};
+        let apdu = hex::decode(apdu).expect("hex");
+        let mut line = &self.line;
+        line.write_all(&u16::try_from(apdu.len()).expect("short").to_be_bytes()).expect("sent");
+        line.write_all(&apdu).expect("sent");
+        let mut length = [0; 2];
+        line.read_exact(&mut length).expect("a length");
+        let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+        line.read_exact(&mut answer).expect("an answer");
+        hex::encode_upper(answer)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.card.kill();
+        let _ = self.card.wait();
+    }
+}
+
 fn json_lines(path: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text =
+        fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
 }

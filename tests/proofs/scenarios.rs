@@ -50,8 +50,7 @@ fn every_scenario_of_the_list_is_here() {
         .iter()
         .map(|row| row.as_str().or(row["name"].as_str()).expect("a name"))
         .collect();
-    let mut known: Vec<&str> =
-        REFUSED.iter().map(|(name, _, _)| *name).chain(RESOLVED).collect();
+    let mut known: Vec<&str> = REFUSED.iter().map(|(name, _, _)| *name).chain(RESOLVED).collect();
     listed.sort_unstable();
     known.sort_unstable();
     assert_eq!(listed, known);
@@ -63,7 +62,9 @@ fn what_must_be_refused_ends_with_its_code_and_without_a_key_write() {
         let document = scenario(name);
         let orders = rows(&document, "orders");
         let refused: Vec<&Value> = orders.iter().filter(|order| order["code"] == code).collect();
-        let [order] = refused.as_slice() else { panic!("{name}: one order with {code}: {orders:?}") };
+        let [order] = refused.as_slice() else {
+            panic!("{name}: one order with {code}: {orders:?}")
+        };
         let parked = code == "S01" || code == "S03";
         assert_eq!(order["state"] == "Parked", parked, "{name}: {}", order["state"]);
         for write in rows(order, "writes") {

@@ -38,10 +38,23 @@ fn granted_scripts_are_released_by_the_executor_alone() {
 fn the_key_write_cycle_uses_every_word_of_the_states() {
     let states = fs::read_to_string(root().join("docs/key-write-cycle.md")).expect("the document");
     let order = [
-        "Accepted", "Eligible", "Prepared", "AwaitingCounter", "Authorized", "Writing", "Confirmed",
+        "Accepted",
+        "Eligible",
+        "Prepared",
+        "AwaitingCounter",
+        "Authorized",
+        "Writing",
+        "Confirmed",
     ];
     let write = [
-        "Planned", "Staged", "ChannelOpen", "Sent", "Applied", "Unresolved", "NotApplied", "Confirmed",
+        "Planned",
+        "Staged",
+        "ChannelOpen",
+        "Sent",
+        "Applied",
+        "Unresolved",
+        "NotApplied",
+        "Confirmed",
         "Quarantined",
     ];
     let source = |name: &str| {
@@ -50,7 +63,10 @@ fn the_key_write_cycle_uses_every_word_of_the_states() {
     for (file, words) in [("order.rs", &order[..]), ("write.rs", &write[..])] {
         let source = source(file);
         for word in words {
-            assert!(states.contains(&format!("`{word}`")) || states.contains(word), "{word} in the document");
+            assert!(
+                states.contains(&format!("`{word}`")) || states.contains(word),
+                "{word} in the document"
+            );
             assert!(source.contains(word), "{word} in {file}");
         }
     }

@@ -305,9 +305,9 @@ fn late(code: authority::Code) -> Refusal {
     }
 }
 
-/// Records a refusal with the order; a wrong access code is counted, the third spends the token.
+/// Records a refusal. A wrong access code is counted, the third spends the token: in a commit of its own, which nothing that happens to
+/// the order at the same moment can undo.
 async fn refuse(app: &App, order: OrderRecord, refusal: Refusal) -> Problem {
-    let problem = Problem::new(refusal.code, refusal.detail.to_string()).enquiry(&order.enquiry_id);
     let mut changes = Vec::new();
     let mut entries = vec![
         entry(app, &order, Kind::TokenRefused)
@@ -319,24 +319,23 @@ async fn refuse(app: &App, order: OrderRecord, refusal: Refusal) -> Problem {
             let token_sha256 = Digest::from(wrong.token_sha256);
             changes.push(Change::BurnToken { jti: wrong.jti.clone(), token_sha256 });
             entries.push(
-                entry(app, &order, Kind::TokenBurned)
-                    .detail(json!({ "token_sha256": token_sha256 })),
+                entry(app, &order, Kind::TokenBurned).detail(json!({ "token_sha256": token_sha256 })),
             );
         }
     }
+    if let Err(error) = app.store.commit(changes, entries).await {
+        return error.into();
+    }
+    let problem =
+        Problem::new(refusal.code, refusal.detail.to_string()).enquiry(&order.enquiry_id);
     if matches!(order.state, OrderState::AwaitingCounter) {
         let code = Some(refusal.code.as_str().to_owned());
-        changes.push(Change::UpdateOrder(OrderRecord { code, ..order }));
-    }
-    match app.store.commit(changes, entries).await {
-        Ok(_) => problem,
-        // A refusal that cannot be recorded is still a refusal; a wrong access code that cannot be counted is not answered as one.
-        Err(error) if refusal.wrong_access_code.is_some() => error.into(),
-        Err(error) => {
-            tracing::warn!(%error, "a refusal was not recorded");
-            problem
+        let shown = vec![Change::UpdateOrder(OrderRecord { code, ..order })];
+        if let Err(error) = app.store.commit(shown, Vec::new()).await {
+            tracing::debug!(%error, "the order moved on; it keeps its own code");
         }
     }
+    problem
 }
 
 async fn status(

@@ -205,7 +205,7 @@ async fn step(work: &mut Work) -> Result<Step, Setback> {
 async fn set_back(work: &mut Work, setback: Setback) -> Result<(), Setback> {
     tracing::warn!(%setback, enquiry = work.order.enquiry_id, state = work.order.state.word(), "a step was set back");
     match setback {
-        Setback::Wait { why } => wait(work, why).await,
+        Setback::Wait { why, at_least_ms } => wait(work, why, at_least_ms).await,
         Setback::Park { reason, owner, detail } => work.park(reason, owner, detail).await,
         Setback::Refuse { code, detail } => {
             if write::has_begun(&work.order.state) {
@@ -221,7 +221,7 @@ async fn set_back(work: &mut Work, setback: Setback) -> Result<(), Setback> {
 }
 
 /// Puts the order off, longer each time, until its budget is spent.
-async fn wait(work: &mut Work, why: String) -> Result<(), Setback> {
+async fn wait(work: &mut Work, why: String, at_least_ms: u64) -> Result<(), Setback> {
     let settings = &work.app.settings.engine;
     let failures = work.order.failures.saturating_add(1);
     if failures >= settings.failures_max {
@@ -233,7 +233,7 @@ async fn wait(work: &mut Work, why: String) -> Result<(), Setback> {
         return work.park(reason, reason.owner(), why).await;
     }
     let doubled = settings.backoff_first_ms.saturating_mul(1 << (failures - 1).min(30));
-    let wait_ms = doubled.min(settings.backoff_max_ms);
+    let wait_ms = doubled.max(at_least_ms).min(settings.backoff_max_ms);
     let mut next = work.order.clone();
     next.failures = failures;
     next.due_ms = Some(work.now_ms().saturating_add_unsigned(wait_ms));

@@ -1,6 +1,6 @@
 //! Why a step of the engine did not get further, and what becomes of the order.
 
-use carriers::CarrierError;
+use carriers::{CarrierError, Retry};
 use order::{IllegalEvent, Owner, ParkReason};
 use scp::scp03::initiate::{InitiateError, InitiateFault};
 
@@ -12,8 +12,10 @@ pub(crate) enum Setback {
     /// Nothing changed; the same step may be tried after a wait.
     #[error("{why}")]
     Wait {
-        /// For the log.
+        /// For log and audit; no secrets.
         why: String,
+        /// Shortest wait, milliseconds, where somebody asked for it.
+        at_least_ms: u64,
     },
     /// Somebody named has to act.
     #[error("{detail}")]
@@ -40,7 +42,7 @@ pub(crate) enum Setback {
 
 impl Setback {
     pub(crate) fn wait(why: impl Into<String>) -> Setback {
-        Setback::Wait { why: why.into() }
+        Setback::Wait { why: why.into(), at_least_ms: 0 }
     }
 
     pub(crate) fn park(reason: ParkReason, detail: impl Into<String>) -> Setback {
@@ -52,9 +54,14 @@ impl Setback {
     }
 }
 
+/// Whatever a carrier's function did, the step is taken anew from the record: a script is never among what is asked again.
 impl From<CarrierError> for Setback {
     fn from(error: CarrierError) -> Self {
-        Setback::wait(error.to_string())
+        let at_least_ms = match error.retry() {
+            Retry::Later { after_ms } => after_ms,
+            Retry::Now | Retry::No | Retry::OnlyAfterProbe => 0,
+        };
+        Setback::Wait { why: error.to_string(), at_least_ms }
     }
 }
 

@@ -81,7 +81,7 @@ fn current(work: &Work) -> Result<Current, Setback> {
 
 /// Planned → Staged: what will be written is durably in custody before anything is opened.
 async fn stage(work: &mut Work, current: &Current) -> Result<(), Setback> {
-    still_allowed(work, current)?;
+    still_allowed(work, current).await?;
     let (candidate, kvn, kcv) = match current.granted.kind {
         WriteKind::SdKeyset => {
             let live = work.live()?;
@@ -122,7 +122,7 @@ async fn stage(work: &mut Work, current: &Current) -> Result<(), Setback> {
 }
 
 /// Time and policy, looked at again before each write: the authorization says what may be done, not that it still should.
-fn still_allowed(work: &Work, current: &Current) -> Result<(), Setback> {
+async fn still_allowed(work: &Work, current: &Current) -> Result<(), Setback> {
     let execute_by_ms =
         work.order.authorization.as_ref().map_or(0, |granted| granted.execute_by_ms);
     if work.now_ms() >= execute_by_ms {
@@ -133,6 +133,10 @@ fn still_allowed(work: &Work, current: &Current) -> Result<(), Setback> {
         if let Some(party) = not_admitted(work, &live) {
             let detail = format!("the live key set may be known to {party}");
             return Err(Setback::park(ParkReason::Policy, detail));
+        }
+        let row = work.app.custody.payload(payload(work)?).await?;
+        if wanted(row, "payload in custody")?.expires_s <= work.app.clock.now_s() {
+            return Err(Setback::park(ParkReason::Payload, "the key material has expired"));
         }
     }
     Ok(())
@@ -146,7 +150,7 @@ fn not_admitted(work: &Work, live: &LiveKeySet) -> Option<String> {
 
 /// Staged → ChannelOpen → Sent → Applied or Unresolved, in one session.
 async fn attempt(work: &mut Work, current: &Current, candidate: Uuid) -> Result<(), Setback> {
-    still_allowed(work, current)?;
+    still_allowed(work, current).await?;
     let peer = work.peer()?;
     let live = work.live()?;
     let target = current.granted.security_domain;

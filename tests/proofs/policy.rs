@@ -1,0 +1,101 @@
+//! What policy decides at the counter, against the real node: who may know the key set, how often an access code may be wrong, and that
+//! one token authorizes once.
+
+use sandbox::{
+    client::CallError,
+    config::KnownTo,
+    journey::{Journey, Signed},
+    platform::{Platform, PlatformOptions},
+    progress::Progress,
+};
+use tests::madoguchi;
+
+async fn platform(directory: &tempfile::TempDir, known_to: KnownTo) -> Platform {
+    let options = PlatformOptions {
+        directory: directory.path().to_owned(),
+        executable: madoguchi(),
+        subscribers_per_base: 1,
+        ses_in_files: false,
+        known_to,
+        shared_key_set: false,
+    };
+    Platform::start(&options, &Progress::silent()).await.expect("the desk stands")
+}
+
+fn code(outcome: Result<(), CallError>) -> String {
+    match outcome {
+        Ok(()) => "accepted".into(),
+        Err(error) => error.code().unwrap_or("no answer").to_owned(),
+    }
+}
+
+/// Key-writing and destroying APDUs any SE received.
+fn touched(platform: &Platform) -> u64 {
+    let ledgers = platform.ledgers().expect("ledgers");
+    ledgers.values().map(|ledger| ledger.key_write + ledger.destroy).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_key_is_not_written_where_the_carrier_may_know_the_key_set() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let platform = platform(&directory, KnownTo::CustodyOnly).await;
+    let progress = Progress::silent();
+    let journey =
+        Journey::begin(&platform, &progress, &platform.subscribers[0]).await.expect("ordered");
+    journey.prepared().await.expect("prepared");
+    let visit = journey.open(&platform.counter).await.expect("opened");
+    let signed = journey.sign(&platform.counter, &visit, None).expect("signed");
+    assert_eq!(code(journey.authorize(&platform.counter, &signed).await), "T13");
+    let order = journey.order().await.expect("the order");
+    assert_eq!((order.state.as_str(), order.code.as_deref()), ("AwaitingCounter", Some("T13")));
+    assert_eq!(touched(&platform), 0, "no key was written");
+    platform.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_wrong_access_codes_spend_the_token() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let platform = platform(&directory, KnownTo::Carrier).await;
+    let progress = Progress::silent();
+    let journey =
+        Journey::begin(&platform, &progress, &platform.subscribers[0]).await.expect("ordered");
+    journey.prepared().await.expect("prepared");
+    let visit = journey.open(&platform.counter).await.expect("opened");
+    let signed = journey.sign(&platform.counter, &visit, None).expect("signed");
+    let wrong = Signed { token: signed.token.clone(), access_code: "not the code".into() };
+    for _ in 0..3 {
+        assert_eq!(code(journey.authorize(&platform.counter, &wrong).await), "T12");
+    }
+    let right = code(journey.authorize(&platform.counter, &signed).await);
+    assert!(right == "T09" || right == "T12", "the right code comes too late: {right}");
+    assert_eq!(touched(&platform), 0);
+    // A new token for the same order is a new chance: nobody has to come back.
+    let signed = journey.sign(&platform.counter, &visit, None).expect("signed again");
+    assert_eq!(code(journey.authorize(&platform.counter, &signed).await), "accepted");
+    assert_eq!(journey.settled().await.expect("settled").state, "Confirmed");
+    platform.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offers_of_one_token_at_the_same_moment_authorize_once() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let platform = platform(&directory, KnownTo::Carrier).await;
+    let progress = Progress::silent();
+    let journey =
+        Journey::begin(&platform, &progress, &platform.subscribers[0]).await.expect("ordered");
+    journey.prepared().await.expect("prepared");
+    let visit = journey.open(&platform.counter).await.expect("opened");
+    let signed = journey.sign(&platform.counter, &visit, None).expect("signed");
+    let offer = || journey.authorize(&platform.counter, &signed);
+    let outcomes = tokio::join!(offer(), offer(), offer(), offer());
+    for outcome in [outcomes.0, outcomes.1, outcomes.2, outcomes.3] {
+        let code = code(outcome);
+        // The same token for the same order is answered again, or was a moment too late.
+        assert!(["accepted", "T09", "illegal_state"].contains(&code.as_str()), "{code}");
+    }
+    let order = journey.settled().await.expect("settled");
+    assert_eq!(order.state, "Confirmed");
+    assert!(order.writes.iter().all(|write| write.attempts == 1), "each key write was sent once");
+    assert!(platform.tsm_counts().values().all(|counts| counts.duplicates == 0));
+    platform.stop().await;
+}
