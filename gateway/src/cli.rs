@@ -53,7 +53,7 @@ struct Command {
 enum Verb {
     /// Run a gateway node
     Serve(serve::Arguments),
-    /// Submit, show, watch and list orders at a node
+    /// Submit, show, watch, list, cancel and resume orders at a node
     #[command(subcommand)]
     Order(order::Verb),
     /// Which carrier an SE is routed to, and why

@@ -124,6 +124,7 @@ pub const ROUTES: &[RouteRoles] = &[
     route("GET", "/v1/orders/{id}", &[Role::Sp, Role::Officer, Role::Auditor]),
     route("GET", "/v1/orders/{id}/events", &[Role::Sp, Role::Officer, Role::Auditor]),
     route("POST", "/v1/orders/{id}/cancel", &[Role::Sp]),
+    route("POST", "/v1/orders/{id}/resume", &[Role::Sp, Role::Officer]),
     route("GET", "/v1/custody/transport-key", &[Role::Sp, Role::Carrier]),
     route("POST", "/v1/key-sets", &[Role::Carrier]),
     route("POST", "/v1/carriers/notifications/{function}", &[Role::Carrier]),

@@ -7,6 +7,7 @@ use sandbox::{
     journey::{Journey, Signed},
     platform::{Platform, PlatformOptions},
     progress::Progress,
+    tsm::Fault,
 };
 use tests::madoguchi;
 
@@ -97,5 +98,35 @@ async fn offers_of_one_token_at_the_same_moment_authorize_once() {
     assert_eq!(order.state, "Confirmed");
     assert!(order.writes.iter().all(|write| write.attempts == 1), "each key write was sent once");
     assert!(platform.tsm_counts().values().all(|counts| counts.duplicates == 0));
+    platform.stop().await;
+}
+
+/// A swapped SIM costs nobody a second visit: the authorization is kept until the SE on record is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_order_goes_on_with_the_authorization_it_has() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let platform = platform(&directory, KnownTo::Carrier).await;
+    let progress = Progress::silent();
+    let one = |tenant: &str| {
+        platform.subscribers.iter().find(|it| it.tenant == tenant).expect("one").clone()
+    };
+    // The MVNO's SEs are on carrier A's platform.
+    let (subscriber, other) = (one("carrier-a"), one("mvno"));
+    let journey = Journey::begin(&platform, &progress, &subscriber).await.expect("ordered");
+    journey.prepared().await.expect("prepared");
+    let visit = journey.open(&platform.counter).await.expect("opened");
+    let signed = journey.sign(&platform.counter, &visit, None).expect("signed");
+    let tsm = platform.tsm("carrier-a").expect("the TSM");
+    tsm.arm(&subscriber.iccid, Fault::SwapSe { with: other.iccid });
+    assert_eq!(code(journey.authorize(&platform.counter, &signed).await), "accepted");
+    let parked = journey.settled().await.expect("settled");
+    assert_eq!((parked.state.as_str(), parked.code.as_deref()), ("Parked", Some("S01")));
+    assert_eq!(touched(&platform), 0);
+
+    tsm.clear(&subscriber.iccid);
+    let resumed = platform.issuer.resume(&parked.id).await.expect("resumed");
+    assert_ne!(resumed.state, "Parked");
+    let order = journey.settled().await.expect("settled");
+    assert_eq!(order.state, "Confirmed");
     platform.stop().await;
 }

@@ -142,6 +142,14 @@ impl IssuerDesk {
         self.client.get(&format!("/v1/orders/{id}")).await
     }
 
+    /// Takes a parked order up again.
+    ///
+    /// # Errors
+    /// [`CallError`] if the gateway refuses.
+    pub async fn resume(&self, id: &str) -> Result<Order, CallError> {
+        self.client.post(&format!("/v1/orders/{id}/resume"), &serde_json::json!({})).await
+    }
+
     /// Follows an order by server-sent events until `reached`, across ended streams and restarts of the gateway.
     ///
     /// Cancel-safe: the caller sets the deadline by dropping it. `seen` is given every state on the way.

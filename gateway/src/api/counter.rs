@@ -319,15 +319,15 @@ async fn refuse(app: &App, order: OrderRecord, refusal: Refusal) -> Problem {
             let token_sha256 = Digest::from(wrong.token_sha256);
             changes.push(Change::BurnToken { jti: wrong.jti.clone(), token_sha256 });
             entries.push(
-                entry(app, &order, Kind::TokenBurned).detail(json!({ "token_sha256": token_sha256 })),
+                entry(app, &order, Kind::TokenBurned)
+                    .detail(json!({ "token_sha256": token_sha256 })),
             );
         }
     }
     if let Err(error) = app.store.commit(changes, entries).await {
         return error.into();
     }
-    let problem =
-        Problem::new(refusal.code, refusal.detail.to_string()).enquiry(&order.enquiry_id);
+    let problem = Problem::new(refusal.code, refusal.detail.to_string()).enquiry(&order.enquiry_id);
     if matches!(order.state, OrderState::AwaitingCounter) {
         let code = Some(refusal.code.as_str().to_owned());
         let shown = vec![Change::UpdateOrder(OrderRecord { code, ..order })];

@@ -1,8 +1,8 @@
-//! Orders: submit, read, list, watch, cancel.
+//! Orders: submit, read, list, watch, cancel, resume.
 
-mod cancel;
 mod events;
 mod personalization;
+mod step;
 mod submit;
 mod view;
 
@@ -34,7 +34,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/v1/orders", post(submit::submit).get(list))
         .route("/v1/orders/{id}", get(show))
         .route("/v1/orders/{id}/events", get(events::watch))
-        .route("/v1/orders/{id}/cancel", post(cancel::cancel))
+        .route("/v1/orders/{id}/cancel", post(step::cancel))
+        .route("/v1/orders/{id}/resume", post(step::resume))
 }
 
 /// An order of one of the caller's tenants; another's looks like none.

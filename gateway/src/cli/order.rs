@@ -1,4 +1,4 @@
-//! `order submit`, `show`, `watch` and `list`.
+//! `order submit`, `show`, `watch`, `list`, `cancel` and `resume`.
 
 mod watch;
 
@@ -41,6 +41,20 @@ pub(super) enum Verb {
         after_help = "Exit code: 0 Confirmed, 1 Refused, Cancelled or Expired, 3 Parked, 4 still under way after --timeout-s."
     )]
     Watch(watch::Arguments),
+    /// Withdraw an order before anything was written
+    Cancel {
+        /// The node's id of the order
+        id: String,
+        #[command(flatten)]
+        node: Node,
+    },
+    /// Take a parked order up again where it stood; `show` says who has to act first
+    Resume {
+        /// The node's id of the order
+        id: String,
+        #[command(flatten)]
+        node: Node,
+    },
     /// Orders of our tenants, oldest first
     List {
         #[command(flatten)]
@@ -83,9 +97,18 @@ impl Verb {
                 Ok(Outcome::new(answer.clone(), summary(&answer)))
             }
             Verb::Watch(arguments) => arguments.run(),
+            Verb::Cancel { id, node } => step(&id, "cancel", &node),
+            Verb::Resume { id, node } => step(&id, "resume", &node),
             Verb::List { filter, node } => list(&filter, &node),
         }
     }
+}
+
+fn step(id: &str, step: &str, node: &Node) -> Result<Outcome, Failure> {
+    let client = Client::new(node)?;
+    let path = format!("/v1/orders/{}/{step}", client.segment(id)?);
+    let answer = client.post_blocking(&path, Bytes::new())?;
+    Ok(Outcome::new(answer.clone(), summary(&answer)))
 }
 
 fn list(filter: &Filter, node: &Node) -> Result<Outcome, Failure> {

@@ -26,6 +26,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
+pub(crate) use self::work::needs_engine;
 use self::{service::Services, setback::Setback, work::Work};
 use crate::{app::App, audit::Kind};
 

@@ -193,7 +193,7 @@ impl Work {
 }
 
 /// Whether the engine has something to do for an order in this state without being asked.
-fn needs_engine(state: &OrderState) -> bool {
+pub(crate) fn needs_engine(state: &OrderState) -> bool {
     match state {
         OrderState::Accepted
         | OrderState::Eligible

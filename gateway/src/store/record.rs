@@ -56,8 +56,6 @@ pub struct OrderRecord {
     pub probes: u32,
     /// Attempt numbers reserved so far, over all its key writes; each goes into one permit.
     pub permits: u32,
-    /// How far preparation came: a word of the engine's own.
-    pub prepared_mark: Option<String>,
     /// SHA-256 of the public key the application holds (GET DATA DF20), once it was read.
     pub app_key_sha256: Option<Digest>,
     /// When the engine should look at it again, milliseconds since the Unix epoch; none: only when woken.

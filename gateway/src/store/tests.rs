@@ -47,7 +47,6 @@ pub(super) fn order(caller_id: &str) -> OrderRecord {
         failures: 0,
         probes: 0,
         permits: 0,
-        prepared_mark: None,
         app_key_sha256: None,
         due_ms: None,
         created_ms: 1_000,

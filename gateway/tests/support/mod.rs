@@ -335,7 +335,6 @@ fn order(tenant: &str, enquiry_id: &str) -> OrderRecord {
         failures: 0,
         probes: 0,
         permits: 0,
-        prepared_mark: None,
         app_key_sha256: None,
         due_ms: None,
         created_ms: 1_000,

@@ -238,7 +238,6 @@ async fn accept(
         failures: 0,
         probes: 0,
         permits: 0,
-        prepared_mark: None,
         app_key_sha256: None,
         due_ms: Some(now_ms),
         created_ms: now_ms,
