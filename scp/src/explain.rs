@@ -277,11 +277,12 @@ fn groupings(mut data: &[u8]) -> Vec<Line> {
 }
 
 fn external_authenticate(data: &[u8]) -> Vec<Line> {
-    match data.split_first_chunk::<8>() {
-        Some((cryptogram, mac)) if mac.len() == 8 => {
-            vec![line("Host cryptogram", cryptogram, ""), line("C-MAC", mac, "")]
-        }
-        _ => vec![line("Data", data, "")],
+    // Cryptogram and C-MAC, 8 bytes each, or 16 in S16.
+    if matches!(data.len(), 16 | 32) {
+        let (cryptogram, mac) = data.split_at(data.len() / 2);
+        vec![line("Host cryptogram", cryptogram, ""), line("C-MAC", mac, "")]
+    } else {
+        vec![line("Data", data, "")]
     }
 }
 

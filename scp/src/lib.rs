@@ -19,7 +19,7 @@
 //!
 //! * Secrecy of a new key from whoever knows the key set it is written under.
 //! * That a command was executed: only an answer with a valid R-MAC says so.
-//! * S16, SCP80, SCP11, delegated management: not supported, and refused by name.
+//! * SCP80, SCP11, delegated management: not supported, and refused by name.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -59,7 +59,7 @@ pub use keyset::version::{KeyLength, KeyVersionNumber};
 pub use outbound::{Outbound, TypedScript};
 pub use permit::{GrantedScript, KeyScript, KeyWrite, KeyWritePermit, Mint, Terms};
 pub use profile::{
-    ApplicationProbe, PutKeyBlock, SeProfile, SecurityLevel, ServiceProfile, Takeover,
+    ApplicationProbe, Mode, PutKeyBlock, SeProfile, SecurityLevel, ServiceProfile, Takeover,
 };
 pub use scp03::channel::{Answered, Awaiting, Channel, Script, Unwrapped};
 pub use scp03::derivations::{Answer, Custody, Derivations, StaticKey, Typed};

@@ -1,18 +1,19 @@
 //! What is on record about a product: which SCP03 it speaks, and what its applet may be given.
 
 mod level;
+mod mode;
 mod service;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use self::level::{SecurityLevel, SecurityLevelError};
+use self::mode::I_S16;
+pub use self::mode::Mode;
 pub use self::service::{ApplicationProbe, ServiceProfile};
 use crate::error::ApiMisuse;
 use crate::hexadecimal;
 use crate::keyset::version::KeyLength;
 
-/// i, bit 1: S16, challenges and MACs of 16 bytes (Amendment D 1.2).
-const I_S16: u8 = 0x01;
 /// i, bit 5: the card challenge is pseudo-random (AmdD Table 5-1).
 const I_PSEUDO_RANDOM: u8 = 0x10;
 /// i, bit 6: R-MAC is supported (AmdD Table 5-1).
@@ -22,6 +23,8 @@ const I_R_ENCRYPTION: u8 = 0x40;
 
 /// Clear data bytes in a short command under C-DECRYPTION: 239 + 1 padded to 240, + 8 of C-MAC.
 const BLOCK_MOST: u8 = 239;
+/// The same with 16 bytes of C-MAC: 223 + 1 padded to 224, + 16.
+const BLOCK_MOST_S16: u8 = 223;
 const BLOCK_LEAST: u8 = 32;
 const BLOCK_DEFAULT: u8 = 223;
 
@@ -33,7 +36,7 @@ const BLOCK_DEFAULT: u8 = 223;
 pub struct SeProfile {
     /// Name by which routes refer to it.
     pub name: String,
-    /// The SCP03 parameter i (AmdD Table 5-1): 00, 10, 20, 30, 60 or 70.
+    /// The SCP03 parameter i (AmdD Table 5-1): 00, 10, 20, 30, 60 or 70; each plus 01 for S16.
     #[serde(with = "hexadecimal::byte")]
     pub i: u8,
     /// Length of the keys of every key set.
@@ -44,7 +47,7 @@ pub struct SeProfile {
     pub put_key_block: PutKeyBlock,
     /// How the first key set gives way to ours.
     pub takeover: Takeover,
-    /// Clear data bytes per STORE DATA or LOAD command, 32..=239.
+    /// Clear data bytes per STORE DATA or LOAD command, 32..=239; in S16 32..=223.
     #[serde(default = "block_default", deserialize_with = "block_within_bounds")]
     pub block_max: u8,
     /// Whether scripts may be wrapped against a predicted card challenge.
@@ -62,6 +65,12 @@ impl SeProfile {
         level_is_offered(self.i, level)
     }
 
+    /// How long challenges, cryptograms and MACs are.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        Mode::of(self.i)
+    }
+
     /// Whether card challenges are pseudo-random, and so can be checked.
     #[must_use]
     pub fn has_pseudo_random_challenge(&self) -> bool {
@@ -73,10 +82,7 @@ impl SeProfile {
     /// # Errors
     /// [`ApiMisuse`] naming the member that does not fit.
     pub fn check(&self) -> Result<(), ApiMisuse> {
-        if self.i & I_S16 != 0 {
-            return Err(ApiMisuse::Unsupported { what: "S16, MACs and challenges of 16 bytes" });
-        }
-        let rfu = !(I_PSEUDO_RANDOM | I_R_MAC | I_R_ENCRYPTION);
+        let rfu = !(I_S16 | I_PSEUDO_RANDOM | I_R_MAC | I_R_ENCRYPTION);
         let encryption_alone = self.i & (I_R_MAC | I_R_ENCRYPTION) == I_R_ENCRYPTION;
         if self.i & rfu != 0 || encryption_alone {
             return Err(ApiMisuse::Invalid { what: "i", why: "not a value of AmdD Table 5-1" });
@@ -86,6 +92,9 @@ impl SeProfile {
         }
         if !(BLOCK_LEAST..=BLOCK_MOST).contains(&self.block_max) {
             return Err(ApiMisuse::Invalid { what: "block_max", why: "outside 32..=239" });
+        }
+        if self.mode() == Mode::S16 && self.block_max > BLOCK_MOST_S16 {
+            return Err(ApiMisuse::Invalid { what: "block_max", why: "above 223 in S16" });
         }
         Ok(())
     }
@@ -178,7 +187,7 @@ mod tests {
             (0x60, &levels[..]),
             (0x70, &levels[..]),
         ] {
-            for level in levels {
+            for (level, i) in levels.into_iter().flat_map(|level| [(level, i), (level, i | 1)]) {
                 let checked = profile(i, level).check();
                 assert_eq!(checked.is_ok(), offered.contains(&level), "i {i:02X}, level {level}");
             }
@@ -187,10 +196,22 @@ mod tests {
 
     #[test]
     fn other_values_of_i_are_refused() {
-        for i in (0..=u8::MAX).filter(|i| ![0x00, 0x10, 0x20, 0x30, 0x60, 0x70].contains(i)) {
+        for i in (0..=u8::MAX).filter(|i| ![0x00, 0x10, 0x20, 0x30, 0x60, 0x70].contains(&(i & !1)))
+        {
             let refused = profile(i, SecurityLevel::CMac).check();
-            assert_eq!(i & 1 != 0, matches!(refused, Err(ApiMisuse::Unsupported { .. })));
-            assert!(refused.is_err(), "i {i:02X}");
+            assert!(matches!(refused, Err(ApiMisuse::Invalid { what: "i", .. })), "i {i:02X}");
+        }
+    }
+
+    #[test]
+    fn blocks_leave_room_for_the_mac() {
+        for (i, most) in [(0x70, 239), (0x71, 223)] {
+            let mut profile = profile(i, SecurityLevel::All);
+            let mut fits = |bytes| {
+                profile.block_max = bytes;
+                profile.check().is_ok()
+            };
+            assert!(fits(32) && fits(most) && !fits(most + 1) && !fits(31));
         }
     }
 

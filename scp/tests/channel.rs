@@ -14,8 +14,8 @@ use scp::{KeyLength, KeyVersionNumber, Script, SeProfile, SecurityLevel, Selecte
 use static_keys::StaticKeys;
 
 const AID: Aid = Aid::ISSUER_SECURITY_DOMAIN;
-const HOST_CHALLENGE: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
-const CARD_CHALLENGE: [u8; 8] = [9; 8];
+const HOST_CHALLENGE: [u8; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+const CARD_CHALLENGE: [u8; 16] = [9; 16];
 
 fn card(length: KeyLength, i: u8) -> CardSide {
     let keys = StaticKeys::new(&vec![0xE1; length.bytes()], &vec![0xA2; length.bytes()]);
@@ -71,12 +71,15 @@ fn levels() -> impl Strategy<Value = SecurityLevel> {
     prop_oneof![Just(CMac), Just(CMacCDec), Just(CMacRMac), Just(CMacCDecRMac), Just(All)]
 }
 
-/// Commands whose data is short, or about as long as a short command can be.
+/// Commands on any logical channel, whose data is short, about as long as a short command can be,
+/// or extended.
 fn commands() -> impl Strategy<Value = CommandApdu> {
     let bytes = |sizes| proptest::collection::vec(any::<u8>(), sizes);
-    let data = prop_oneof![bytes(0..50), bytes(235..260)];
-    let le = prop_oneof![Just(None), Just(Some(256)), Just(Some(16))];
-    (data, le).prop_map(|(data, le)| CommandApdu::new(0x80, 0xCA, 0, 0x66, data, le).unwrap())
+    let data = prop_oneof![4 => bytes(0..50), 4 => bytes(215..260), 1 => bytes(1_000..2_000)];
+    let channel = prop_oneof![0x80..=0x83u8, 0xC0..=0xCFu8];
+    let le = prop_oneof![Just(None), Just(Some(256)), Just(Some(16)), Just(Some(65_536))];
+    (channel, data, le)
+        .prop_map(|(cla, data, le)| CommandApdu::new(cla, 0xCA, 0, 0x66, data, le).unwrap())
 }
 
 fn answers() -> impl Strategy<Value = (Vec<u8>, [u8; 2])> {
@@ -101,7 +104,7 @@ proptest! {
     fn both_sides_read_what_the_other_wrote(
         length in lengths(),
         level in levels(),
-        i in prop_oneof![Just(0x60u8), Just(0x70)],
+        i in prop_oneof![Just(0x60u8), Just(0x70), Just(0x61), Just(0x71)],
         scripts in proptest::collection::vec(
             proptest::collection::vec((commands(), answers()), 1..4), 1..4),
     ) {
@@ -138,12 +141,13 @@ proptest! {
             Just(SecurityLevel::CMacCDecRMac),
             Just(SecurityLevel::All)
         ],
+        i in prop_oneof![Just(0x70u8), Just(0x71)],
         command in commands(),
         (data, status) in answers(),
         place in any::<prop::sample::Index>(),
         cut in any::<bool>(),
     ) {
-        let mut card = card(length, 0x70);
+        let mut card = card(length, i);
         let channel = open(&mut card, length, level);
         let (awaiting, outbound) = channel.wrap(Script::new(vec![command]).unwrap()).unwrap();
         card.receive(&outbound.commands()[0]);
@@ -192,7 +196,12 @@ fn an_answer_to_another_command_is_refused() {
 
 #[test]
 fn a_changed_challenge_is_refused_wherever_it_is_changed() {
-    for (length, i) in [(KeyLength::Aes128, 0x70), (KeyLength::Aes256, 0x60)] {
+    for (length, i) in [
+        (KeyLength::Aes128, 0x70),
+        (KeyLength::Aes256, 0x60),
+        (KeyLength::Aes192, 0x71),
+        (KeyLength::Aes128, 0x01),
+    ] {
         let mut card = card(length, i);
         let (_, command) = initiate(length, i);
         let genuine = card.initialize_update(&command.to_bytes(), CARD_CHALLENGE);

@@ -19,7 +19,7 @@ const LINE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 const FORM: &str = "\
 Each line of stdin is one session, a JSON object:
-  {\"keys\":{\"enc\",\"mac\",\"dek\"},\"mode\":\"S8\",\"level\":\"33\",\"host_challenge\",\"init_update_rsp\",
+  {\"keys\":{\"enc\",\"mac\",\"dek\"},\"mode\":\"S8\"|\"S16\",\"level\":\"33\",\"host_challenge\",\"init_update_rsp\",
    \"sd_aid\"?,\"commands\":[hex…],\"responses\":[hex…]?}
 init_update_rsp is without status word; responses are as long as commands, \"\" where there is none. With --json every
 line is answered by one line, in order; a line that cannot be answered by {\"error\":…}.";

@@ -234,9 +234,9 @@ fn call() -> CallId {
     CallId::fresh()
 }
 
-/// Eight bytes nobody can foresee; none is ever used twice.
-fn host_challenge() -> Result<[u8; 8], Setback> {
-    let mut challenge = [0; 8];
+/// Bytes nobody can foresee, enough for either mode; none is ever used twice.
+fn host_challenge() -> Result<[u8; 16], Setback> {
+    let mut challenge = [0; 16];
     rand::fill(&mut challenge).map_err(|_| Setback::wait("the random source failed"))?;
     Ok(challenge)
 }

@@ -117,7 +117,7 @@ impl<O: Origin> Awaiting<O> {
         let mut opened = Vec::with_capacity(answers.len());
         for (index, (sent, answer)) in sent.iter().zip(answers).enumerate() {
             let Sent { command, chain, counter } = sent;
-            let answered = wrapping::open(&keys, session.level, chain, *counter, answer)
+            let answered = wrapping::open(&keys, session.protection, chain, *counter, answer)
                 .map_err(|fault| ChannelError::CardMisbehaved { index, fault })?;
             session.tracker.learn(command, &answered);
             opened.push(answered);

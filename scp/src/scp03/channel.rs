@@ -9,7 +9,7 @@ pub use super::awaiting::{Answered, Awaiting, ChannelError, Unwrapped};
 use super::derivations::{Custody, Origin, Typed, sealed::Wrapped as _};
 pub use super::script::{SCRIPT_COMMANDS_MOST, Script};
 use super::session_keys::SessionKeys;
-use super::wrapping::{self, Chain};
+use super::wrapping::{self, Chain, Protection};
 pub use super::wrapping::{AnswerFault, CommandFault};
 use crate::aid::Aid;
 use crate::effect::{Effect, Tracker};
@@ -24,7 +24,7 @@ pub const SESSION_COMMANDS_MOST: u32 = 16_384;
 /// What a channel keeps between scripts.
 pub(crate) struct Session<O: Origin> {
     pub(crate) keys: Box<SessionKeys<O>>,
-    pub(crate) level: SecurityLevel,
+    pub(crate) protection: Protection,
     pub(crate) chain: Chain,
     /// Commands wrapped so far, which is the encryption counter of the last of them.
     pub(crate) commands: u32,
@@ -151,7 +151,7 @@ impl<O: Origin> Channel<O> {
     /// The security level of the session.
     #[must_use]
     pub fn level(&self) -> SecurityLevel {
-        self.session.level
+        self.session.protection.level
     }
 
     /// The application the channel is open to.
@@ -175,8 +175,9 @@ impl<O: Origin> Channel<O> {
             gate.admit(index, effect)?;
             strongest = strongest.max(effect);
             let counter = session.next_counter()?;
-            let secured = wrapping::secure(&keys, session.level, &session.chain, counter, &command)
-                .map_err(|fault| WrapError::Command { index, fault })?;
+            let secured =
+                wrapping::secure(&keys, session.protection, &session.chain, counter, &command)
+                    .map_err(|fault| WrapError::Command { index, fault })?;
             session.chain = secured.chain;
             sent.push(Sent { command, chain: secured.chain, counter });
             wrapped.push(secured.bytes);
@@ -209,7 +210,7 @@ impl Channel<Custody> {
         if !permit.is_for(&self.session.session_hash, &self.session.target) {
             return Err(WrapError::AnotherSession);
         }
-        let (level, least) = (self.session.level, self.session.key_write_level);
+        let (level, least) = (self.session.protection.level, self.session.key_write_level);
         if !level.covers(least) {
             return Err(WrapError::Level { level, least });
         }
@@ -248,7 +249,7 @@ impl Grantable for Channel<Custody> {
 
 impl<O: Origin> fmt::Debug for Channel<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Channel({}, level {})", self.session.target, self.session.level)
+        write!(f, "Channel({}, level {})", self.session.target, self.session.protection.level)
     }
 }
 
@@ -257,10 +258,11 @@ impl<O: Origin> Channel<O> {
     /// A channel of known keys for the tests of this crate.
     pub(crate) fn for_test(level: SecurityLevel, session_hash: [u8; 32]) -> Channel<O> {
         use crate::effect::ContentRules;
+        use crate::profile::Mode;
         let target = Aid::ISSUER_SECURITY_DOMAIN;
         let session = Session {
             keys: SessionKeys::zero(crate::keyset::version::KeyLength::Aes128),
-            level,
+            protection: Protection { level, mode: Mode::S8 },
             chain: [0; 16],
             commands: 0,
             target,

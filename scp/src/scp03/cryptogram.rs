@@ -1,11 +1,8 @@
 //! Authentication cryptograms (AmdD §6.2.2.2, §6.2.2.3).
 
-use super::cipher::Cipher;
+use super::challenge::Challenge;
+use super::cipher::{BLOCK, Cipher};
 use super::kdf;
-
-/// Challenges, cryptograms and MACs of S8 have 8 bytes.
-pub(crate) const S8: usize = 8;
-const BITS: u16 = 64;
 
 /// Which side proves itself.
 #[derive(Clone, Copy)]
@@ -14,16 +11,21 @@ pub(crate) enum Side {
     Host,
 }
 
-/// The cryptogram of one side under S-MAC, over host challenge and card challenge.
-pub(crate) fn cryptogram(side: Side, s_mac: &Cipher, host: &[u8; S8], card: &[u8; S8]) -> [u8; S8] {
+/// The cryptogram of one side under S-MAC, over host challenge and card challenge. It is one CMAC,
+/// cut by the mode.
+pub(crate) fn cryptogram(
+    side: Side,
+    s_mac: &Cipher,
+    host: &Challenge,
+    card: &Challenge,
+) -> [u8; BLOCK] {
     let constant = match side {
         Side::Card => kdf::CARD_CRYPTOGRAM,
         Side::Host => kdf::HOST_CRYPTOGRAM,
     };
-    let mut output = [0; S8];
-    for block in kdf::blocks(constant, BITS, &[host, card]) {
-        let derived = s_mac.cmac(&[&block]);
-        output.iter_mut().zip(derived).for_each(|(to, from)| *to = from);
+    let mut output = [0; BLOCK];
+    for block in kdf::blocks(constant, host.mode().bits(), &[host.as_bytes(), card.as_bytes()]) {
+        output = s_mac.cmac(&[&block]);
     }
     output
 }

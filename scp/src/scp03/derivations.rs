@@ -4,7 +4,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::cryptogram::S8;
+use super::challenge::Challenge;
+use super::cipher::BLOCK;
 use super::kdf;
 use super::session_keys::SessionKeys;
 use crate::aid::Aid;
@@ -61,12 +62,12 @@ impl Derivations {
     pub(crate) fn new(
         key_version_number: Option<KeyVersionNumber>,
         key_length: KeyLength,
-        (host, card): (&[u8; S8], &[u8; S8]),
+        (host, card): (&Challenge, &Challenge),
         pseudo_random: Option<([u8; 3], &Aid)>,
     ) -> Derivations {
         let session_key = |purpose, key, constant| {
             let bits = key_length.bits();
-            let blocks = kdf::blocks(constant, bits, &[host, card]).collect();
+            let blocks = kdf::blocks(constant, bits, &[host.as_bytes(), card.as_bytes()]).collect();
             Derivation { purpose, key, bits, blocks }
         };
         let mut steps = vec![
@@ -76,9 +77,9 @@ impl Derivations {
         ];
         if let Some((sequence_counter, aid)) = pseudo_random {
             let context: [&[u8]; 2] = [&sequence_counter, aid.as_bytes()];
-            let blocks = kdf::blocks(kdf::CARD_CHALLENGE, 64, &context).collect();
-            let (purpose, key) = (Purpose::CardChallenge, StaticKey::Enc);
-            steps.push(Derivation { purpose, key, bits: 64, blocks });
+            let (purpose, key, bits) = (Purpose::CardChallenge, StaticKey::Enc, card.mode().bits());
+            let blocks = kdf::blocks(kdf::CARD_CHALLENGE, bits, &context).collect();
+            steps.push(Derivation { purpose, key, bits, blocks });
         }
         Derivations { steps, key_version_number, key_length }
     }
@@ -123,7 +124,7 @@ impl Derivations {
                 Purpose::SMac => fill(keys.mac.as_bytes_mut(), step, &mut prf)?,
                 Purpose::SRmac => fill(keys.rmac.as_bytes_mut(), step, &mut prf)?,
                 Purpose::CardChallenge => {
-                    fill(card_challenge.insert([0; S8]), step, &mut prf)?;
+                    fill(card_challenge.insert([0; BLOCK]), step, &mut prf)?;
                 }
             }
         }
@@ -157,7 +158,8 @@ fn fill<E>(
 /// ```
 pub struct Answer<O: Origin> {
     pub(crate) keys: Box<SessionKeys<O>>,
-    pub(crate) card_challenge: Option<[u8; S8]>,
+    /// Whole; in S8 the SE gives the first half of it.
+    pub(crate) card_challenge: Option<[u8; BLOCK]>,
 }
 
 impl Answer<Typed> {

@@ -10,18 +10,20 @@ use subtle::ConstantTimeEq;
 
 pub(crate) use self::answer::InitializeUpdateAnswer;
 pub use self::error::{InitiateError, InitiateFault, ProfileField};
+use super::challenge::{Challenge, Cryptogram};
 use super::channel::{Channel, Session};
 use super::cipher::BLOCK;
-use super::cryptogram::{S8, Side, cryptogram};
+use super::cryptogram::{Side, cryptogram};
 use super::derivations::{Answer, Derivations, Origin, sealed::Wrapped};
 use super::session_keys::SessionKeys;
+use super::wrapping::Protection;
 use crate::aid::Aid;
 use crate::apdu::{CommandApdu, split_answer};
 use crate::effect::{ContentRules, Effect, Tracker};
 use crate::error::ApiMisuse;
 use crate::keyset::version::{KeyLength, KeyVersionNumber};
 use crate::outbound::Outbound;
-use crate::profile::{SeProfile, SecurityLevel, level_is_offered};
+use crate::profile::{Mode, SeProfile, SecurityLevel, level_is_offered};
 
 /// What is on record about the SE before it has said a word.
 pub struct Selected {
@@ -37,7 +39,7 @@ pub struct Selected {
 /// INITIALIZE UPDATE has been made and not been answered.
 pub struct Initiating {
     on_record: Selected,
-    host_challenge: [u8; S8],
+    host_challenge: Challenge,
     command: CommandApdu,
 }
 
@@ -52,9 +54,9 @@ pub struct Challenged {
 pub(crate) struct Offer {
     pub(crate) target: Aid,
     pub(crate) key_diversification_data: [u8; 10],
-    pub(crate) host_challenge: [u8; S8],
-    pub(crate) card_challenge: [u8; S8],
-    pub(crate) card_cryptogram: [u8; S8],
+    pub(crate) host_challenge: Challenge,
+    pub(crate) card_challenge: Challenge,
+    pub(crate) card_cryptogram: Cryptogram,
     pub(crate) sequence_counter: Option<[u8; 3]>,
     /// The parameter i that the level is judged by; none where it is not judged.
     pub(crate) i: Option<u8>,
@@ -95,7 +97,7 @@ impl Selected {
     /// `key_version_number`.
     ///
     /// # Errors
-    /// [`ApiMisuse`], when the profile does not fit itself or asks for S16.
+    /// [`ApiMisuse`], when the profile does not fit itself.
     pub fn new(
         target: Aid,
         key_version_number: KeyVersionNumber,
@@ -114,11 +116,16 @@ impl Selected {
         })
     }
 
-    /// INITIALIZE UPDATE (AmdD §7.1.1). The host challenge must be random and never used before.
+    /// INITIALIZE UPDATE (AmdD §7.1.1). The bytes must be random and never used before. All of
+    /// them are the host challenge in S16, the first 8 in S8.
     #[must_use]
-    pub fn initialize_update(self, host_challenge: [u8; S8]) -> (Initiating, CommandApdu) {
+    pub fn initialize_update(self, random: [u8; 16]) -> (Initiating, CommandApdu) {
+        let host_challenge = Challenge::cut(random, Mode::of(self.i));
         let header = [0x80, 0x50, self.key_version_number.get(), 0x00];
-        let command = CommandApdu::short(header, host_challenge, Some(0x00));
+        let command = match host_challenge {
+            Challenge::S8(challenge) => CommandApdu::short(header, challenge, Some(0x00)),
+            Challenge::S16(challenge) => CommandApdu::short(header, challenge, Some(0x00)),
+        };
         let initiating = Initiating { on_record: self, host_challenge, command: command.clone() };
         (initiating, command)
     }
@@ -154,7 +161,7 @@ impl Initiating {
     /// be the first thing an attacker asks for.
     pub fn answer(self, rapdu: &[u8]) -> Result<Challenged, InitiateError> {
         let Initiating { on_record, host_challenge, .. } = self;
-        let answer = InitializeUpdateAnswer::parse(success(rapdu)?)?;
+        let answer = InitializeUpdateAnswer::parse(success(rapdu)?, host_challenge.mode())?;
         on_record.compare(&answer)?;
         let sequence_counter = answer.sequence_counter;
         let pseudo_random = sequence_counter.map(|counter| (counter, &on_record.target));
@@ -230,7 +237,8 @@ impl Challenged {
                 let (what, why) = ("card challenge", "asked for and not derived");
                 return Err(ApiMisuse::Invalid { what, why }.into());
             };
-            if !bool::from(foretold.ct_eq(&offer.card_challenge)) {
+            let foretold = offer.card_challenge.mode().cut(&foretold);
+            if !bool::from(foretold.ct_eq(offer.card_challenge.as_bytes())) {
                 return Err(InitiateFault::PseudoRandomChallenge.into());
             }
         }
@@ -240,14 +248,15 @@ impl Challenged {
 
 impl Offer {
     fn session_hash(&self) -> [u8; 32] {
-        let hash = Sha256::new().chain_update(self.host_challenge);
-        hash.chain_update(self.card_challenge).finalize().into()
+        let hash = Sha256::new().chain_update(self.host_challenge.as_bytes());
+        hash.chain_update(self.card_challenge.as_bytes()).finalize().into()
     }
 
     fn card_cryptogram_matches<O: Origin>(&self, keys: &SessionKeys<O>) -> bool {
         let s_mac = keys.schedules().mac;
         let expected = cryptogram(Side::Card, &s_mac, &self.host_challenge, &self.card_challenge);
-        expected.ct_eq(&self.card_cryptogram).into()
+        let expected = self.card_cryptogram.mode().cut(&expected);
+        expected.ct_eq(self.card_cryptogram.as_bytes()).into()
     }
 }
 
@@ -267,13 +276,18 @@ impl<O: Origin> CardVerified<O> {
         let s_mac = keys.schedules().mac;
         let proof = cryptogram(Side::Host, &s_mac, &offer.host_challenge, &offer.card_challenge);
         // Always MACed and never encrypted; the first link of the chain (AmdD §6.2.3).
-        let mut command = vec![0x84, 0x82, level.to_byte(), 0x00, 0x10];
-        command.extend_from_slice(&proof);
+        let mode = offer.host_challenge.mode();
+        let lc = match mode {
+            Mode::S8 => 0x10,
+            Mode::S16 => 0x20,
+        };
+        let mut command = vec![0x84, 0x82, level.to_byte(), 0x00, lc];
+        command.extend_from_slice(mode.cut(&proof));
         let chain = s_mac.cmac(&[&[0; BLOCK], &command]);
-        command.extend(chain.iter().take(S8));
+        command.extend_from_slice(mode.cut(&chain));
         let session = Session {
             keys,
-            level,
+            protection: Protection { level, mode },
             chain,
             commands: 0,
             target: offer.target,

@@ -3,10 +3,9 @@
 //! Nothing that comes out of it can go to a carrier. Key version, `i` and level are taken as they
 //! are, since the point is to look at sessions that others made.
 
-use super::cryptogram::S8;
+use super::challenge::Challenge;
 use super::derivations::{Answer, Derivations, Typed};
-use super::initiate::{CardVerified, Challenged, InitializeUpdateAnswer, InitiateError};
-use super::initiate::{InitiateFault, Offer, ProfileField};
+use super::initiate::{CardVerified, Challenged, InitializeUpdateAnswer, InitiateError, Offer};
 use crate::aid::Aid;
 use crate::effect::ContentRules;
 use crate::error::ApiMisuse;
@@ -18,35 +17,23 @@ use crate::profile::{SecurityLevel, is_pseudo_random};
 pub struct TypedChallenge(Challenged);
 
 impl TypedChallenge {
-    /// Reads a host challenge of 8 bytes and the data, without status word, of the answer to
+    /// Reads a host challenge of 8 bytes, or 16 in S16, and the data, without status word, of the answer to
     /// INITIALIZE UPDATE. Where the Security Domain's AID is given and the challenge is
     /// pseudo-random, the challenge is verified too.
     ///
     /// # Errors
-    /// [`ApiMisuse::Unsupported`] for S16, challenges of 16 bytes;
-    /// [`InitiateError::CardMisbehaved`] for data that is no answer of SCP03.
+    /// [`ApiMisuse::Invalid`] for a host challenge of another length;
+    /// [`InitiateError::CardMisbehaved`] for data that is no answer of SCP03 in
+    /// the mode of the host challenge.
     pub fn new(
         host_challenge: &[u8],
         initialize_update_data: &[u8],
         key_length: KeyLength,
         security_domain: Option<Aid>,
     ) -> Result<TypedChallenge, InitiateError> {
-        const S16: ApiMisuse = ApiMisuse::Unsupported { what: "S16, challenges of 16 bytes" };
-        let host_challenge: [u8; S8] = match host_challenge.try_into() {
-            Ok(challenge) => challenge,
-            Err(_) if host_challenge.len() == 16 => return Err(S16.into()),
-            Err(_) => {
-                return Err(
-                    ApiMisuse::Invalid { what: "host challenge", why: "not 8 bytes" }.into()
-                );
-            }
-        };
-        let answer = match InitializeUpdateAnswer::parse(initialize_update_data) {
-            Err(InitiateFault::ProfileMismatch { field: ProfileField::ChallengeBytes, .. }) => {
-                return Err(S16.into());
-            }
-            parsed => parsed?,
-        };
+        let host_challenge = Challenge::new(host_challenge)
+            .ok_or(ApiMisuse::Invalid { what: "host challenge", why: "neither 8 nor 16 bytes" })?;
+        let answer = InitializeUpdateAnswer::parse(initialize_update_data, host_challenge.mode())?;
         let pseudo_random = match (answer.sequence_counter, &security_domain) {
             (Some(counter), Some(aid)) if is_pseudo_random(answer.i) => Some((counter, aid)),
             _ => None,

@@ -5,16 +5,22 @@ use thiserror::Error;
 
 use super::channel::Answered;
 use super::cipher::BLOCK;
-use super::cryptogram::S8;
 use super::session_keys::Schedules;
 use crate::apdu::{CommandApdu, DATA_MOST, push_lc, push_le, split_answer};
-use crate::profile::SecurityLevel;
+use crate::profile::{Mode, SecurityLevel};
 
 /// The full CMAC of the command before: sixteen bytes 00 before EXTERNAL AUTHENTICATE.
 pub(crate) type Chain = [u8; BLOCK];
 
 /// Tells the chaining vector of an answer from that of its command (AmdD §6.2.7).
 const ANSWER: u128 = 0x80 << 120;
+
+/// What a session's commands and answers are protected by.
+#[derive(Clone, Copy)]
+pub(crate) struct Protection {
+    pub(crate) level: SecurityLevel,
+    pub(crate) mode: Mode,
+}
 
 /// A command as it goes out.
 pub(crate) struct Secured {
@@ -61,7 +67,7 @@ pub enum AnswerFault {
 /// first after EXTERNAL AUTHENTICATE.
 pub(crate) fn secure(
     keys: &Schedules,
-    level: SecurityLevel,
+    Protection { level, mode }: Protection,
     chain: &Chain,
     counter: u32,
     command: &CommandApdu,
@@ -72,7 +78,7 @@ pub(crate) fn secure(
     let encrypted = level.has_c_decryption() && !command.data().is_empty();
     let clear = command.data().len();
     let padding = if encrypted { BLOCK.saturating_sub(clear.rem_euclid(BLOCK)) } else { 0 };
-    let lc = clear.saturating_add(padding).saturating_add(S8);
+    let lc = clear.saturating_add(padding).saturating_add(mode.bytes());
     if lc > DATA_MOST {
         return Err(CommandFault::TooLong);
     }
@@ -92,7 +98,7 @@ pub(crate) fn secure(
         keys.enc.encrypt_cbc(icv, data).ok_or(CommandFault::TooLong)?;
     }
     let chain = c_mac(keys, chain, &class, &bytes);
-    bytes.extend(chain.iter().take(S8));
+    bytes.extend_from_slice(mode.cut(&chain));
     push_le(&mut bytes, command.le(), extended);
     Ok(Secured { bytes, chain })
 }
@@ -129,7 +135,7 @@ impl SecuredClass {
 /// Verifies and decrypts one answer. `chain` and `counter` are those of its command.
 pub(crate) fn open(
     keys: &Schedules,
-    level: SecurityLevel,
+    Protection { level, mode }: Protection,
     chain: &Chain,
     counter: u32,
     answer: &[u8],
@@ -145,10 +151,10 @@ pub(crate) fn open(
             _ => Err(AnswerFault::DataWithError),
         };
     }
-    let (data, mac) = body.split_last_chunk::<S8>().ok_or(AnswerFault::MissingMac)?;
+    let data = body.len().checked_sub(mode.bytes()).ok_or(AnswerFault::MissingMac)?;
+    let (data, mac) = body.split_at(data);
     let computed = keys.rmac.cmac(&[chain, data, &status.0.to_be_bytes()]);
-    let (computed, _) = computed.split_first_chunk::<S8>().ok_or(AnswerFault::RMac)?;
-    if !bool::from(mac.ct_eq(computed)) {
+    if !bool::from(mac.ct_eq(mode.cut(&computed))) {
         return Err(AnswerFault::RMac);
     }
     let mut data = data.to_vec();
@@ -188,6 +194,10 @@ mod tests {
         entry[name].as_str().map(|text| hex::decode(text).unwrap()).unwrap_or_default()
     }
 
+    fn s8(level: SecurityLevel) -> Protection {
+        Protection { level, mode: Mode::S8 }
+    }
+
     fn schedules(entry: &Value) -> Schedules {
         let mut keys = SessionKeys::<Typed>::zero(KeyLength::Aes128);
         for (key, name) in
@@ -206,7 +216,7 @@ mod tests {
         let mut chain = [0; 16];
         for exchange in entry["exchanges"].as_array().unwrap() {
             let command = CommandApdu::parse(&bytes(exchange, "plain_capdu")).unwrap();
-            let secured = secure(&keys, SecurityLevel::CMac, &chain, 1, &command).unwrap();
+            let secured = secure(&keys, s8(SecurityLevel::CMac), &chain, 1, &command).unwrap();
             assert_eq!(secured.bytes, bytes(exchange, "wrapped_capdu"));
             chain = secured.chain;
         }
@@ -218,17 +228,17 @@ mod tests {
         let keys = schedules(&entry);
         let chain: Chain = bytes(&entry, "mac_chain").try_into().unwrap();
         let answer = bytes(&entry, "wrapped_rapdu");
-        let opened = open(&keys, SecurityLevel::All, &chain, 13, &answer).unwrap();
+        let opened = open(&keys, s8(SecurityLevel::All), &chain, 13, &answer).unwrap();
         let plain = [opened.data(), &opened.status().0.to_be_bytes()].concat();
         assert_eq!(plain, bytes(&entry, "plain_rapdu"));
         assert!(opened.is_authenticated());
         for bit in 0..(answer.len() - 2) * 8 {
             let mut flipped = answer.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            let refused = open(&keys, SecurityLevel::All, &chain, 13, &flipped);
+            let refused = open(&keys, s8(SecurityLevel::All), &chain, 13, &flipped);
             assert_eq!(refused.err(), Some(AnswerFault::RMac));
         }
-        let other_counter = open(&keys, SecurityLevel::All, &chain, 14, &answer);
+        let other_counter = open(&keys, s8(SecurityLevel::All), &chain, 14, &answer);
         assert!(other_counter.is_err() || other_counter.is_ok_and(|o| o.data() != opened.data()));
     }
 

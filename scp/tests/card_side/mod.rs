@@ -41,18 +41,25 @@ impl CardSide {
         }
     }
 
-    /// Answers `80 50 KVN 00 08 host challenge 00`.
-    pub(crate) fn initialize_update(&mut self, command: &[u8], random: [u8; 8]) -> Vec<u8> {
-        assert_eq!((&command[..2], &command[3..5]), (&[0x80, 0x50][..], &[0x00, 0x08][..]));
+    /// Bytes of challenges, cryptograms and MACs.
+    fn mode(&self) -> usize {
+        if self.i & 0x01 == 0 { 8 } else { 16 }
+    }
+
+    /// Answers `80 50 KVN 00 08 host challenge 00`, or 10 for 08 in S16.
+    pub(crate) fn initialize_update(&mut self, command: &[u8], random: [u8; 16]) -> Vec<u8> {
+        let mode = self.mode();
+        assert_eq!((&command[..2], &command[3..5]), (&[0x80, 0x50][..], &[0x00, mode as u8][..]));
+        let host = &command[5..5 + mode];
         let pseudo_random = self.i & 0x10 != 0;
         let challenge = if pseudo_random {
             let context = [&self.sequence_counter, &self.aid[..]].concat();
-            derive(&self.keys.enc, 0x02, 64, &context)
+            derive(&self.keys.enc, 0x02, mode * 8, &context)
         } else {
-            random.to_vec()
+            random[..mode].to_vec()
         };
-        self.context = [&command[5..13], &challenge].concat();
-        let cryptogram = self.keys.card_cryptogram(&command[5..13], &challenge);
+        self.context = [host, &challenge].concat();
+        let cryptogram = self.keys.card_cryptogram(host, &challenge);
         let mut answer = b"DIVERSIFY.".to_vec();
         answer.extend([command[2], 0x03, self.i]);
         answer.extend(challenge);
@@ -67,14 +74,16 @@ impl CardSide {
     /// Takes EXTERNAL AUTHENTICATE, if cryptogram and C-MAC are right.
     pub(crate) fn external_authenticate(&mut self, command: &[u8]) -> bool {
         let s_mac = self.session_key(&self.keys.mac, 0x06);
-        let mac = cmac(&s_mac, &[&[0; 16], &command[..13]].concat());
+        let mode = self.mode();
+        let (macced, mac_sent) = command.split_at(5 + mode);
+        let mac = cmac(&s_mac, &[&[0; 16], macced].concat());
         self.level = command[2];
         self.chain = mac;
         self.counter = 0;
         command[..2] == [0x84, 0x82]
-            && command[3..5] == [0x00, 0x10]
-            && command[5..13] == derive(&s_mac, 0x01, 64, &self.context)
-            && command[13..] == mac[..8]
+            && command[3..5] == [0x00, 2 * mode as u8]
+            && macced[5..] == derive(&s_mac, 0x01, mode * 8, &self.context)
+            && *mac_sent == mac[..mode]
     }
 
     /// Verifies and decrypts a command.
@@ -86,9 +95,11 @@ impl CardSide {
         } else {
             usize::from(command[4])
         };
-        let (macced, mac) = command[..header + lc].split_at(header + lc - 8);
-        let chain = cmac(&self.session_key(&self.keys.mac, 0x06), &[&self.chain, macced].concat());
-        assert_eq!(mac, &chain[..8]);
+        let (macced, mac) = command[..header + lc].split_at(header + lc - self.mode());
+        // The MAC is that of the basic channel, whichever channel the command came on.
+        let input = [&self.chain, &[0x84][..], &macced[1..]].concat();
+        let chain = cmac(&self.session_key(&self.keys.mac, 0x06), &input);
+        assert_eq!(mac, &chain[..self.mode()]);
         self.chain = chain;
         let mut data = macced[header..].to_vec();
         if self.level & 0x02 != 0 {
@@ -97,8 +108,10 @@ impl CardSide {
                 data = self.decrypt(&data);
             }
         }
-        let header = [command[0] & !0x04, command[1], command[2], command[3]];
-        Received { header, data, le: command[macced.len() + 8..].to_vec() }
+        let secure_messaging = if command[0] & 0x40 == 0 { 0x04 } else { 0x20 };
+        assert_eq!(command[0] & secure_messaging, secure_messaging);
+        let header = [command[0] & !secure_messaging, command[1], command[2], command[3]];
+        Received { header, data, le: command[macced.len() + self.mode()..].to_vec() }
     }
 
     /// Protects the answer to the command received last.
@@ -116,7 +129,7 @@ impl CardSide {
         };
         let macced = [&self.chain, &body[..], &status].concat();
         let mac = cmac(&self.session_key(&self.keys.mac, 0x07), &macced);
-        [&body[..], &mac[..8], &status].concat()
+        [&body[..], &mac[..self.mode()], &status].concat()
     }
 
     fn session_key(&self, key: &[u8], constant: u8) -> Vec<u8> {

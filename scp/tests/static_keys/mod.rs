@@ -53,6 +53,6 @@ impl StaticKeys {
     pub(crate) fn card_cryptogram(&self, host: &[u8], card: &[u8]) -> Vec<u8> {
         let context = [host, card].concat();
         let s_mac = derive(&self.mac, 0x06, self.mac.len() * 8, &context);
-        derive(&s_mac, 0x00, 64, &context)
+        derive(&s_mac, 0x00, host.len() * 8, &context)
     }
 }

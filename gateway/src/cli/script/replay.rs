@@ -3,7 +3,7 @@
 use aes::{Aes128, Aes192, Aes256};
 use cmac::{Cmac, KeyInit, Mac};
 use scp::{
-    Aid, Answer, Channel, CommandApdu, KeyLength, Script, SecurityLevel, StaticKey, Typed,
+    Aid, Answer, Channel, CommandApdu, KeyLength, Mode, Script, SecurityLevel, StaticKey, Typed,
     scp03::typed::TypedChallenge,
 };
 use serde::Deserialize;
@@ -78,8 +78,9 @@ impl Session {
     fn replay(&self) -> Result<Replayed, String> {
         self.check()?;
         let keys = StaticKeys::new(&self.keys)?;
+        let host_challenge = self.host_challenge()?;
         let challenge = TypedChallenge::new(
-            &bytes("host_challenge", &self.host_challenge)?,
+            &host_challenge,
             &bytes("init_update_rsp", &self.init_update_rsp)?,
             keys.length,
             self.sd_aid,
@@ -103,17 +104,24 @@ impl Session {
     }
 
     fn check(&self) -> Result<(), String> {
-        match self.mode.as_str() {
-            "S8" => {}
-            "S16" => return Err("mode: S16 is not supported".to_owned()),
-            _ => return Err("mode: S8 or S16".to_owned()),
-        }
         match &self.responses {
             Some(responses) if responses.len() != self.commands.len() => {
                 Err("responses: as many as commands are needed, \"\" where there is none"
                     .to_owned())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The host challenge, as long as the mode has it.
+    fn host_challenge(&self) -> Result<Vec<u8>, String> {
+        let mode = [Mode::S8, Mode::S16].into_iter().find(|mode| mode.to_string() == self.mode);
+        let mode = mode.ok_or("mode: S8 or S16")?;
+        let challenge = bytes("host_challenge", &self.host_challenge)?;
+        if challenge.len() == mode.bytes() {
+            Ok(challenge)
+        } else {
+            Err(format!("host_challenge: {} bytes in {mode}", mode.bytes()))
         }
     }
 
@@ -208,7 +216,7 @@ mod tests {
 
     const SESSIONS: &str = include_str!("../../../../tests/vectors/scp03_sessions.json");
 
-    /// Every published S8 session of one stream of exchanges comes out byte for byte.
+    /// Every published session comes out byte for byte.
     #[test]
     fn published_sessions_come_out_byte_for_byte() {
         let entries: Vec<Value> = serde_json::from_str(SESSIONS).unwrap();
@@ -218,25 +226,37 @@ mod tests {
                 let exchanges = entry["exchanges"].as_array().into_iter().flatten();
                 exchanges.map(|exchange| exchange[name].as_str().unwrap_or("").to_owned()).collect()
             };
-            if list("plain_capdu").is_empty()
-                || entry["host_challenge"].as_str().unwrap().len() != 16
-            {
-                continue;
-            }
             let session = json!({
                 "keys": { "enc": entry["keys"]["enc"], "mac": entry["keys"]["mac"], "dek": entry["keys"]["dek"] },
-                "mode": "S8", "level": entry["security_level"],
+                "mode": entry["mode"], "level": entry["security_level"],
                 "host_challenge": entry["host_challenge"], "init_update_rsp": entry["init_update_rsp"],
                 "sd_aid": entry["sd_aid"], "commands": list("plain_capdu"), "responses": list("wrapped_rapdu"),
             });
-            let Ok(session) = serde_json::from_value::<Session>(session) else { continue };
-            let Ok(answer) = session.wrapped() else { continue };
+            let session: Session = serde_json::from_value(session).unwrap();
+            let answer = session.wrapped().unwrap();
             replayed += 1;
             assert_eq!(answer["wrapped"], json!(list("wrapped_capdu")), "{}", entry["id"]);
             assert_eq!(answer["ext_auth"], entry["ext_auth_apdu"], "{}", entry["id"]);
             assert_eq!(answer["session"]["s_enc"], entry["derived"]["s_enc"], "{}", entry["id"]);
         }
-        assert!(replayed >= 5, "only {replayed} sessions were replayed");
+        assert_eq!(replayed, entries.len());
+    }
+
+    #[test]
+    fn the_host_challenge_is_as_long_as_the_mode_has_it() {
+        for (mode, bytes, error) in [
+            ("S8", 16, "host_challenge: 8 bytes in S8"),
+            ("S16", 8, "host_challenge: 16 bytes in S16"),
+            ("S32", 8, "mode: S8 or S16"),
+        ] {
+            let key = "00".repeat(16);
+            let line = json!({
+                "keys": { "enc": key, "mac": key }, "mode": mode, "level": "33",
+                "host_challenge": "00".repeat(bytes), "init_update_rsp": "", "commands": [],
+            });
+            let session: Session = serde_json::from_value(line).unwrap();
+            assert_eq!(session.wrapped().unwrap_err(), error);
+        }
     }
 
     #[test]

@@ -18,8 +18,9 @@ async fn session_keys_are_those_the_secure_element_derives() {
     let challenged = || {
         let rules = scp::ContentRules::nothing_public();
         let selected = scp::Selected::new(sd(), kvn("30"), &profile, rules).unwrap();
-        let host_challenge = hex::decode("B13E5F938FC108C4").unwrap().try_into().unwrap();
-        let (initiating, _) = selected.initialize_update(host_challenge);
+        // S8 sends the first half.
+        let host_challenge = hex::decode("B13E5F938FC108C40000000000000000").unwrap();
+        let (initiating, _) = selected.initialize_update(host_challenge.try_into().unwrap());
         let answer = "000000000000000000003003703EB51047495B249F66C484C1D2EF19480000029000";
         initiating.answer(&hex::decode(answer).unwrap()).unwrap()
     };

@@ -1,7 +1,8 @@
 //! What an SE says to INITIALIZE UPDATE.
 
 use super::error::{InitiateFault, ProfileField};
-use crate::scp03::cryptogram::S8;
+use crate::profile::Mode;
+use crate::scp03::challenge::{Challenge, Cryptogram};
 
 /// Identifier of the protocol in the key information (AmdD Table 7-2).
 const SCP03: u8 = 0x03;
@@ -11,13 +12,14 @@ pub(crate) struct InitializeUpdateAnswer {
     pub(crate) key_diversification_data: [u8; 10],
     pub(crate) key_version_number: u8,
     pub(crate) i: u8,
-    pub(crate) card_challenge: [u8; S8],
-    pub(crate) card_cryptogram: [u8; S8],
+    pub(crate) card_challenge: Challenge,
+    pub(crate) card_cryptogram: Cryptogram,
     pub(crate) sequence_counter: Option<[u8; 3]>,
 }
 
 impl InitializeUpdateAnswer {
-    pub(crate) fn parse(data: &[u8]) -> Result<InitializeUpdateAnswer, InitiateFault> {
+    /// Reads an answer in the mode the host challenge was in.
+    pub(crate) fn parse(data: &[u8], mode: Mode) -> Result<InitializeUpdateAnswer, InitiateFault> {
         const MALFORMED: InitiateFault = InitiateFault::Malformed;
         let (key_diversification_data, data) = data.split_first_chunk().ok_or(MALFORMED)?;
         let (&[key_version_number, protocol, i], data) =
@@ -25,12 +27,18 @@ impl InitializeUpdateAnswer {
         if protocol != SCP03 {
             return Err(InitiateFault::NotScp03 { got: protocol });
         }
-        if matches!(data.len(), 32 | 35) {
-            let field = ProfileField::ChallengeBytes;
-            return Err(InitiateFault::ProfileMismatch { field, on_record: 8, got: 16 });
+        // Two of 8 or 16 bytes, and the sequence counter or none.
+        let got = match data.len() {
+            16 | 19 => Mode::S8,
+            32 | 35 => Mode::S16,
+            _ => return Err(MALFORMED),
+        };
+        if got != mode {
+            let (field, on_record, got) = (ProfileField::ChallengeBytes, mode as u8, got as u8);
+            return Err(InitiateFault::ProfileMismatch { field, on_record, got });
         }
-        let (card_challenge, data) = data.split_first_chunk().ok_or(MALFORMED)?;
-        let (card_cryptogram, data) = data.split_first_chunk().ok_or(MALFORMED)?;
+        let (card_challenge, data) = Challenge::split(data, mode).ok_or(MALFORMED)?;
+        let (card_cryptogram, data) = Cryptogram::split(data, mode).ok_or(MALFORMED)?;
         let sequence_counter = match data {
             [] => None,
             [a, b, c] => Some([*a, *b, *c]),
@@ -40,8 +48,8 @@ impl InitializeUpdateAnswer {
             key_diversification_data: *key_diversification_data,
             key_version_number,
             i,
-            card_challenge: *card_challenge,
-            card_cryptogram: *card_cryptogram,
+            card_challenge,
+            card_cryptogram,
             sequence_counter,
         })
     }
