@@ -172,7 +172,7 @@ pub struct Engine {
     #[garde(range(min = 1, max = 4_096))]
     pub concurrency_max: usize,
     /// Attempts of one key write, each with its own permit and candidate.
-    #[garde(range(min = 1, max = 10))]
+    #[garde(range(min = 1, max = order::ATTEMPTS_MOST))]
     pub attempts_max: u32,
     /// Life of an authorization from its consumption.
     #[garde(range(min = 60, max = 2_592_000))]
@@ -202,7 +202,7 @@ impl Default for Engine {
             execute_by_s: 72 * 3600,
             backoff_first_ms: 1_000,
             backoff_max_ms: 3_600_000,
-            failures_max: 20,
+            failures_max: 100,
             probes_max: 5,
             script_validity_ms: 60_000,
         }

@@ -212,6 +212,9 @@ fn another_tenants_object_looks_like_none() {
         ("auditor", "GET", format!("/v1/receipts/{foreign}")),
         ("counter", "GET", format!("/v1/counter/status/{foreign}")),
         ("officer", "GET", "/v1/orders?tenant=other".to_owned()),
+        ("sp", "POST", format!("/v1/orders/{foreign}/resume")),
+        // The trail is one for all tenants.
+        ("auditor", "GET", "/v1/audit".to_owned()),
     ] {
         assert_eq!(desk.request(role, method, &path, "{}").0, 404, "{path}");
     }

@@ -9,7 +9,7 @@ use crate::error::ApiMisuse;
 
 /// Commands a carrier may take to an SE. Only this crate builds them: clear commands that read,
 /// commands wrapped on a custody channel, and granted scripts.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Outbound {
     commands: Vec<Vec<u8>>,
     effect: Effect,

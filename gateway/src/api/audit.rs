@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     App,
     audit::Record,
+    code::Word,
     digest::Digest,
+    principal::Caller,
     server::{body::Query, problem::Problem},
 };
 
@@ -33,7 +35,16 @@ struct Page {
     size: u64,
 }
 
-async fn page(State(app): State<App>, Query(place): Query<Place>) -> Result<Answer<Page>, Problem> {
+async fn page(
+    State(app): State<App>,
+    Caller(principal): Caller,
+    Query(place): Query<Place>,
+) -> Result<Answer<Page>, Problem> {
+    // The trail is one for all tenants, so only who serves all of them may read it.
+    if !app.settings.tenants.iter().all(|tenant| principal.serves(&tenant.id)) {
+        let why = "the audit trail is of all tenants; this certificate does not serve all of them";
+        return Err(Problem::new(Word::NotFound, why));
+    }
     let limit = place.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
     let records = app.store.audit(place.from.unwrap_or(1), limit).await?;
     let head = app.store.audit_head().await?;

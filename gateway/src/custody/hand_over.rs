@@ -28,6 +28,10 @@ pub(super) fn accept(vault: &Vault, hand_over: &HandOver) -> Result<Accepted, Ha
     if let Some(key_set) = keyset::handed_over(vault, (tenant, se, sd, *kvn))? {
         return again(vault, key_set, &keys, kcv);
     }
+    // A number that ever was ours is never a carrier's: its set could otherwise pass for the SE.
+    if keyset::rows_of(vault, se, sd)?.iter().any(|row| row.kvn == *kvn) {
+        return Err(HandOverError::Differs);
+    }
     for key in keys.all() {
         if keyset::owners(vault, key)?.iter().any(|owner| owner != se) {
             return Err(HandOverError::Shared);

@@ -1,9 +1,13 @@
-//! The end of an order: its receipts, issued with the last `Confirmed`, and what is put away afterwards.
+//! The end of an order: its receipts, issued with the last `Confirmed`; its time running out; what is put away afterwards.
 
-use order::{OrderState, Verdict, WriteKind, WriteState};
+use order::{OrderEvent, OrderState, Verdict, WriteKind, WriteState};
 use serde_json::json;
 
-use super::{setback::Setback, work::Work, write::wanted};
+use super::{
+    setback::Setback,
+    work::Work,
+    write::{payload, wanted},
+};
 use crate::{
     audit::{Entry, Kind},
     receipt::{ReceiptAudit, ReceiptFacts, ReceiptWrite},
@@ -27,15 +31,38 @@ pub(super) async fn with_receipts(
     Ok((next, Some(entry)))
 }
 
-/// What follows `Confirmed`: the payload is erased, the replaced key set retired. May be repeated after a restart.
+/// What follows the end of an order: its payload is erased, the key set it replaced retired. May be repeated after a restart.
 pub(super) async fn put_away(work: &mut Work) -> Result<(), Setback> {
     if let Some(payload) = work.order.payload {
         work.app.custody.erase_payload(payload).await?;
     }
-    retire_replaced(work).await?;
+    if matches!(work.order.state, OrderState::Confirmed { .. }) {
+        retire_replaced(work).await?;
+    }
     let next = OrderRecord { due_ms: None, ..work.order.clone() };
     let entry = work.entry(Kind::PayloadErased, json!({ "payload": work.order.payload }));
     work.store(next, vec![entry], Vec::new()).await
+}
+
+/// When the order's key material stops being good, milliseconds since the Unix epoch: until then a counter may authorize it.
+pub(super) async fn expires_ms(work: &Work) -> Result<i64, Setback> {
+    let payload = work.app.custody.payload(payload(work)?).await?;
+    Ok(wanted(payload, "payload in custody")?.expires_s.saturating_mul(1_000))
+}
+
+/// An order that waits for a counter expires with its key material. Returns whether it did.
+pub(super) async fn expire_or_rest(work: &mut Work) -> Result<bool, Setback> {
+    let expires_ms = expires_ms(work).await?;
+    if work.now_ms() >= expires_ms {
+        let entry = work.entry(Kind::Expired, json!({ "key_material_until_ms": expires_ms }));
+        work.happen(OrderEvent::Expired, entry).await?;
+        return Ok(true);
+    }
+    if work.order.due_ms != Some(expires_ms) {
+        let next = OrderRecord { due_ms: Some(expires_ms), ..work.order.clone() };
+        work.store(next, Vec::new(), Vec::new()).await?;
+    }
+    Ok(false)
 }
 
 /// Key sets this order took off the SE are no longer for use; custody keeps them.

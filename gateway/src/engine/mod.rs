@@ -32,6 +32,8 @@ use crate::{app::App, audit::Kind};
 
 /// Orders that may wait to be woken; more are found by the next look at the store.
 const WAKES_MAX: usize = 4_096;
+/// Orders asked for at a look: many more than are worked on at a time, so that those of a busy SE do not hide the others.
+const DUE_MAX: u32 = 1_000;
 /// How often the store is asked for orders that are due.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -102,11 +104,10 @@ impl Engine {
     }
 
     async fn take_due(&mut self) {
-        let limit = u32::try_from(self.room() + self.in_hand.len()).unwrap_or(u32::MAX);
         if self.room() == 0 {
             return;
         }
-        match self.app.store.due_orders(self.app.clock.now_ms(), limit).await {
+        match self.app.store.due_orders(self.app.clock.now_ms(), DUE_MAX).await {
             Ok(due) => {
                 for order in due {
                     self.take(order).await;
@@ -122,8 +123,11 @@ impl Engine {
             return;
         }
         let se = match self.app.store.order(id).await {
-            Ok(Some(order)) => format!("{}/{}", order.tenant, order.se),
-            Ok(None) => return,
+            Ok(Some(order)) if order.due_ms.is_some_and(|due| due <= self.app.clock.now_ms()) => {
+                order.se
+            }
+            // Not due: a wake does not shorten the wait after a failure.
+            Ok(_) => return,
             Err(error) => return tracing::error!(%error, "an order could not be read"),
         };
         if self.in_hand.values().any(|busy| *busy == se) {
@@ -183,16 +187,24 @@ async fn step(work: &mut Work) -> Result<Step, Setback> {
         OrderState::Accepted => prepare::find_eligible(work).await?,
         OrderState::Eligible => prepare::prepare(work).await?,
         OrderState::Authorized { .. } | OrderState::Writing { .. } => write::advance(work).await?,
-        OrderState::Confirmed { .. } if work.order.due_ms.is_some() => {
-            finish::put_away(work).await?
+        OrderState::Prepared | OrderState::AwaitingCounter => {
+            if !finish::expire_or_rest(work).await? {
+                return Ok(Step::Rests);
+            }
         }
-        OrderState::Prepared
-        | OrderState::AwaitingCounter
-        | OrderState::Confirmed { .. }
-        | OrderState::Parked { .. }
+        OrderState::Confirmed { .. }
         | OrderState::Refused { .. }
         | OrderState::Cancelled
-        | OrderState::Expired => return Ok(Step::Rests),
+        | OrderState::Expired
+            if work.order.due_ms.is_some() =>
+        {
+            finish::put_away(work).await?;
+        }
+        OrderState::Confirmed { .. }
+        | OrderState::Refused { .. }
+        | OrderState::Cancelled
+        | OrderState::Expired
+        | OrderState::Parked { .. } => return Ok(Step::Rests),
     }
     tracing::info!(
         enquiry = work.order.enquiry_id,
@@ -225,7 +237,8 @@ async fn set_back(work: &mut Work, setback: Setback) -> Result<(), Setback> {
 async fn wait(work: &mut Work, why: String, at_least_ms: u64) -> Result<(), Setback> {
     let settings = &work.app.settings.engine;
     let failures = work.order.failures.saturating_add(1);
-    if failures >= settings.failures_max {
+    // What has ended cannot be parked; putting it away is tried for as long as it takes.
+    if failures >= settings.failures_max && !work.order.state.is_terminal() {
         let reason = if is_unresolved(&work.order.state) {
             ParkReason::Unresolved
         } else {

@@ -38,20 +38,25 @@ impl IssuePlan {
     }
 }
 
-/// The plan for an SE whose live key set and profile are known.
+/// The plan for an SE whose live key set and profile are known. `had`: the numbers of every key set custody ever had for it, so that a
+/// new set never takes a number under which an older one could still appear.
 pub(crate) fn issue(
     se: &SeRecord,
+    had: &[KeyVersionNumber],
     security_domain: Aid,
     profile: &SeProfile,
     service: &ServiceProfile,
     attempts_max: u32,
 ) -> Result<IssuePlan, Setback> {
+    if let Some(why) = &se.quarantined {
+        return Err(Setback::park(ParkReason::Quarantined, why.clone()));
+    }
     let domain = se.security_domain(&security_domain);
     let live = domain
         .and_then(|domain| domain.live.as_ref())
         .ok_or_else(|| Setback::wait("no key set of the SE is on record yet"))?;
     let prior = live.kvn;
-    let fresh = next_free(se, prior)
+    let fresh = next_free(had, prior)
         .ok_or_else(|| Setback::park(ParkReason::Quarantined, "no Key Version Number is free"))?;
     let write = |kind, prior, fresh, applet| GrantedWrite {
         kind,
@@ -76,20 +81,14 @@ pub(crate) fn issue(
     Ok(IssuePlan { prior, fresh, writes })
 }
 
-/// The number after `prior`, going round, that no set of this SE has or had.
-fn next_free(se: &SeRecord, prior: KeyVersionNumber) -> Option<KeyVersionNumber> {
-    let had = |kvn: KeyVersionNumber| {
-        se.security_domains
-            .iter()
-            .flat_map(|domain| domain.live.iter().chain(&domain.earlier))
-            .any(|key_set| key_set.kvn == kvn)
-    };
+/// The number after `prior`, going round, that no key set has or had.
+fn next_free(had: &[KeyVersionNumber], prior: KeyVersionNumber) -> Option<KeyVersionNumber> {
     let above = (KVN_FIRST..=KVN_LAST).filter(|number| *number > prior.get());
     let below = (KVN_FIRST..=KVN_LAST).filter(|number| *number < prior.get());
     above
         .chain(below)
         .filter_map(|number| KeyVersionNumber::new(number).ok())
-        .find(|kvn| !had(*kvn))
+        .find(|kvn| !had.contains(kvn))
 }
 
 /// What `open` answers and the counter signs; none for an operation no counter authorizes.

@@ -9,13 +9,13 @@ use scp::{
 use serde_json::json;
 
 use super::{
-    read,
+    finish, read,
     service::LoadedService,
     session::{Peer, Secured, Session},
     setback::Setback,
     work::Work,
 };
-use crate::audit::Kind;
+use crate::{audit::Kind, store::OrderRecord};
 
 /// An application that can be selected and holds nothing yet (CS 5.3.1).
 const SELECTABLE: u8 = 0x07;
@@ -27,6 +27,9 @@ pub(super) async fn find_eligible(work: &mut Work) -> Result<(), Setback> {
             &code,
             "the first key set of this SE was refused at hand-over",
         ));
+    }
+    if let Some(why) = &work.se.quarantined {
+        return Err(Setback::park(ParkReason::Quarantined, why.clone()));
     }
     route(work)?;
     // The first key set has to be on record before the citizen walks to the counter.
@@ -96,7 +99,10 @@ pub(super) async fn prepare(work: &mut Work) -> Result<(), Setback> {
         Kind::Prepared,
         json!({ "applet": service.profile.applet, "life_cycle": format!("{:02X}", instance.life_cycle) }),
     );
-    work.happen(OrderEvent::Prepared, entry).await
+    // Stored with the state, so that the record is at rest when the counter reads it.
+    let due_ms = Some(finish::expires_ms(work).await?);
+    let next = OrderRecord { due_ms, ..work.after(&OrderEvent::Prepared)? };
+    work.store(next, vec![entry], Vec::new()).await
 }
 
 /// The applet instance in our Security Domain's registry, under R-MAC; none when it is not there.
@@ -107,6 +113,13 @@ async fn find_applet(
 ) -> Result<Option<Entry>, Setback> {
     let (entries, secured) = read::registry(open(work, peer).await?, Scope::Applications).await?;
     secured.end().await;
+    let ours = work.security_domain()?;
+    let known = |aid: Aid| aid == ours || work.services.has_applet(aid);
+    if let Some(stranger) = entries.iter().find(|entry| !known(entry.aid)) {
+        // Whatever is associated with our domain can speak with its keys.
+        let detail = format!("{} under our Security Domain belongs to no service", stranger.aid);
+        return Err(Setback::park(ParkReason::ContentInDoubt, detail));
+    }
     Ok(entries.into_iter().find(|entry| entry.aid == service.profile.applet))
 }
 
@@ -117,9 +130,9 @@ async fn place_through_our_domain(
     service: &LoadedService,
 ) -> Result<(), Setback> {
     let profile = &service.profile;
-    let (load_files, secured) = read::registry(open(work, peer).await?, Scope::LoadFiles).await?;
+    let (entries, secured) = read::registry(open(work, peer).await?, Scope::LoadFiles).await?;
     let mut commands = Vec::new();
-    if !load_files.iter().any(|entry| entry.aid == profile.load_file) {
+    if !entries.iter().any(|entry| entry.aid == profile.load_file) {
         commands.push(built(install::for_load(
             profile.load_file,
             Some(work.security_domain()?),

@@ -128,7 +128,8 @@ async fn candidates(
     Ok(rows)
 }
 
-/// The entries of the SE's registry our Security Domain may see, each page under R-MAC.
+/// The entries of the SE's registry our Security Domain may see, each from a page under R-MAC. What is not among them may be there all
+/// the same: the end of the list, "nothing found", carries no R-MAC.
 pub(super) async fn registry(
     mut secured: Secured<'_>,
     scope: Scope,

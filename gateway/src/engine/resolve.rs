@@ -16,7 +16,17 @@ use super::{
     work::Work,
     write::{Current, apply, wanted},
 };
-use crate::{audit::Kind, digest::Digest};
+use crate::{
+    audit::Kind,
+    digest::Digest,
+    store::{Change, SeRecord},
+};
+
+/// A cryptogram under no key set of ours proves nothing: anybody on the way can have made it up.
+const STRANGER: &str = "an answer under no key set of ours";
+
+/// INSTALLED and SELECTABLE (CS Table 11-4): an instance that holds no data of a subject.
+const UNPERSONALIZED: [u8; 2] = [0x03, 0x07];
 
 /// What the probes found.
 enum Finding {
@@ -38,13 +48,13 @@ pub(super) async fn resolve(
         let detail = format!("{} probe sessions proved nothing", work.order.probes);
         return Err(Setback::park(ParkReason::Unresolved, detail));
     }
-    // Counted with whatever is stored next, the failed probe's wait included.
-    work.order.probes += 1;
     let finding = match current.granted.kind {
         WriteKind::SdKeyset => key_set(work, current, candidate).await?,
         WriteKind::SdKeysetDelete => deletion(work, current).await?,
         WriteKind::AppKey => application(work, current, candidate).await?,
     };
+    // Only a probe that reached the SE counts. It is stored with whatever is stored next.
+    work.order.probes += 1;
     match finding {
         Finding::Applied(evidence) => apply(work, current, candidate, evidence).await,
         Finding::NotApplied(evidence) => {
@@ -96,10 +106,12 @@ async fn confirmed(work: &mut Work, current: &Current, evidence: Evidence) -> Re
     work.store(next, [entry].into_iter().chain(receipt).collect(), Vec::new()).await
 }
 
+/// What the SE proves contradicts every record: nothing more is sent to it, by this order or another.
 async fn quarantine(work: &mut Work, current: &Current, reason: String) -> Result<(), Setback> {
     let entry = work.entry(Kind::Quarantined, json!({ "write": current.index, "reason": reason }));
     let event = WriteEvent::Quarantined { reason: reason.clone() };
-    work.write_happens(current.index, event, entry, Vec::new()).await?;
+    let se = SeRecord { quarantined: Some(reason.clone()), ..work.se.clone() };
+    work.write_happens(current.index, event, entry, vec![Change::PutSe(se)]).await?;
     Err(Setback::park(ParkReason::Quarantined, reason))
 }
 
@@ -115,23 +127,18 @@ async fn key_set(work: &Work, current: &Current, candidate: Uuid) -> Result<Find
         Look::Proven(_) => {
             return Ok(Finding::Contradiction("another attempt's key set is on the SE".into()));
         }
-        Look::Stranger => {
-            return Ok(Finding::Contradiction(
-                "a key set of ours is on the SE that custody lacks".into(),
-            ));
-        }
-        // Hearsay, so only a hint where to look next.
-        Look::Hearsay(_) => {}
+        // Nobody proved anything, so only a hint where to look next.
+        Look::Stranger | Look::Hearsay(_) => {}
     }
-    let prior = match current.granted.prior {
-        Some(prior) => prior,
-        None => work.live()?.kvn,
-    };
-    match read::look(&work.app, &peer, target, prior).await? {
-        Look::Proven(proof) => Ok(prior_is_there(current, &proof, prior, fresh)),
-        Look::Stranger => {
-            Ok(Finding::Contradiction("the old key set's number answers under other keys".into()))
+    let live = work.live()?;
+    match read::look(&work.app, &peer, target, live.kvn).await? {
+        Look::Proven(proof) if proof.key_set == live.key_set => {
+            Ok(prior_is_there(current, &proof, live.kvn, fresh))
         }
+        Look::Proven(_) => {
+            Ok(Finding::Contradiction("the old key set's number answers under another set".into()))
+        }
+        Look::Stranger => Ok(Finding::Nothing(STRANGER.into())),
         Look::Hearsay(status) => {
             Ok(Finding::Nothing(format!("neither key set answered; the last word was {status}")))
         }
@@ -145,7 +152,7 @@ fn prior_is_there(
     prior: KeyVersionNumber,
     fresh: KeyVersionNumber,
 ) -> Finding {
-    let lists_fresh = proof.template.as_ref().map(|template| template.has_set(fresh));
+    let lists_fresh = proof.template.as_ref().map(|template| template.has_any_of(fresh));
     match (current.granted.prior.is_some(), lists_fresh) {
         (_, Some(true)) => {
             Finding::Nothing("the Key Information Template lists the new key set".into())
@@ -181,7 +188,7 @@ async fn key_set_is_live(
                 .granted
                 .prior
                 .zip(template)
-                .is_some_and(|(prior, template)| template.has_set(prior));
+                .is_some_and(|(prior, template)| template.has_any_of(prior));
             if missing || remains {
                 return Ok(Finding::Contradiction(
                     "the Key Information Template contradicts the session it was read in".into(),
@@ -189,9 +196,10 @@ async fn key_set_is_live(
             }
             Ok(Finding::Applied(evidence(&proof, fresh, "opened a second session")))
         }
-        Look::Proven(_) | Look::Stranger => {
-            Ok(Finding::Contradiction("the new key set's number answers under other keys".into()))
+        Look::Proven(_) => {
+            Ok(Finding::Contradiction("the new key set's number answers under another set".into()))
         }
+        Look::Stranger => Ok(Finding::Nothing(STRANGER.into())),
         Look::Hearsay(status) => {
             Ok(Finding::Nothing(format!("the new key set was answered {status}")))
         }
@@ -208,12 +216,16 @@ async fn deletion(work: &Work, current: &Current) -> Result<Finding, Setback> {
             Some(template) if template.has_set(prior) => {
                 Finding::NotApplied(evidence(&proof, prior, "is still listed"))
             }
+            Some(template) if template.has_any_of(prior) => {
+                Finding::Contradiction(format!("a part of key set {prior} is left"))
+            }
             Some(_) => Finding::Applied(evidence(&proof, prior, "is no longer listed")),
             None => Finding::Nothing("no Key Information Template under R-MAC".into()),
         }),
-        Look::Proven(_) | Look::Stranger => {
-            Ok(Finding::Contradiction("the live key set's number answers under other keys".into()))
+        Look::Proven(_) => {
+            Ok(Finding::Contradiction("the live key set's number answers under another set".into()))
         }
+        Look::Stranger => Ok(Finding::Nothing(STRANGER.into())),
         Look::Hearsay(status) => Ok(Finding::Nothing(format!("the SE answered {status}"))),
     }
 }
@@ -227,14 +239,19 @@ async fn application(work: &Work, current: &Current, candidate: Uuid) -> Result<
     let probe = wanted(service.profile.probe.as_ref(), "application probe")?;
     let how = EvidenceClass::ApplicationProbe;
 
-    let life_cycle = life_cycle(work, &peer, current.granted.security_domain, applet).await?;
-    let Some(life_cycle) = life_cycle else {
-        return Ok(Finding::Contradiction("the applet is no longer in the registry".into()));
+    let found = life_cycle(work, &peer, current.granted.security_domain, applet).await?;
+    let life_cycle = match found {
+        Some(life_cycle) if life_cycle == probe.life_cycle => life_cycle,
+        Some(life_cycle) if UNPERSONALIZED.contains(&life_cycle) => {
+            let detail = format!("the instance is in life cycle {life_cycle:02X} under R-MAC");
+            return Ok(Finding::NotApplied(Evidence { how, detail }));
+        }
+        // Locked by its issuer, or in a state of its own: neither says whether the key is there.
+        Some(life_cycle) => {
+            return Ok(Finding::Nothing(format!("the instance is in life cycle {life_cycle:02X}")));
+        }
+        None => return Ok(Finding::Nothing("the applet was not listed".into())),
     };
-    if life_cycle != probe.life_cycle {
-        let detail = format!("the instance is in life cycle {life_cycle:02X} under R-MAC");
-        return Ok(Finding::NotApplied(Evidence { how, detail }));
-    }
     let read =
         read::application_data(&work.app, &peer, applet, live.kvn, live.key_set, probe.tag).await?;
     let held = public_key_digest(&read, probe.tag);

@@ -67,6 +67,11 @@ impl Services {
         loaded.map(Services)
     }
 
+    /// Whether an application of this AID belongs to a service of this node.
+    pub fn has_applet(&self, applet: scp::Aid) -> bool {
+        self.0.values().any(|service| service.profile.applet == applet)
+    }
+
     /// The service of this name.
     pub fn get(&self, name: &str) -> Option<Arc<LoadedService>> {
         self.0.get(name).cloned()

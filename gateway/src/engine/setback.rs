@@ -65,9 +65,16 @@ impl From<CarrierError> for Setback {
     }
 }
 
+/// What custody lacks or forbids does not mend itself; that it cannot be used for now does.
 impl From<CustodyError> for Setback {
     fn from(error: CustodyError) -> Self {
-        Setback::wait(error.to_string())
+        match error {
+            CustodyError::NoPayload { .. } => Setback::park(ParkReason::Payload, error.to_string()),
+            CustodyError::NotPermitted { .. }
+            | CustodyError::NoKeySet { .. }
+            | CustodyError::Sealed => Setback::park(ParkReason::Quarantined, error.to_string()),
+            other => Setback::wait(other.to_string()),
+        }
     }
 }
 
@@ -110,7 +117,8 @@ impl From<InitiateError> for Setback {
                 Setback::park(ParkReason::ProfileMismatch, detail)
             }
             InitiateError::CardMisbehaved(_) => Setback::wait(detail),
-            InitiateError::CardRefused(_) => Setback::wait(detail),
+            // INITIALIZE UPDATE may be asked again; a refused EXTERNAL AUTHENTICATE never, since SEs count those.
+            InitiateError::CardRefused(_) => Setback::park(ParkReason::Misbehaved, detail),
             InitiateError::ApiMisuse(_) => Setback::park(ParkReason::ProfileMismatch, detail),
         }
     }

@@ -67,7 +67,9 @@ impl Work {
         let mut next = self.order.clone();
         next.code = state.code().map(str::to_owned).or(next.code);
         next.due_ms = needs_engine(&state).then(|| self.now_ms());
-        next.failures = 0;
+        if is_progress(event) {
+            next.failures = 0;
+        }
         next.state = state;
         Ok(next)
     }
@@ -192,19 +194,16 @@ impl Work {
     }
 }
 
-/// Whether the engine has something to do for an order in this state without being asked.
+/// Whether the event ends a run of failures. Opening a channel and losing it again does not: a step that fails between the two would
+/// otherwise be tried for ever.
+fn is_progress(event: &OrderEvent) -> bool {
+    !matches!(
+        event,
+        OrderEvent::Write { event: WriteEvent::ChannelOpened | WriteEvent::ChannelLost, .. }
+    )
+}
+
+/// Whether the engine has something to do for an order in this state without being asked; with one that has ended, to put it away.
 pub(crate) fn needs_engine(state: &OrderState) -> bool {
-    match state {
-        OrderState::Accepted
-        | OrderState::Eligible
-        | OrderState::Authorized { .. }
-        | OrderState::Writing { .. }
-        | OrderState::Confirmed { .. } => true,
-        OrderState::Prepared
-        | OrderState::AwaitingCounter
-        | OrderState::Parked { .. }
-        | OrderState::Refused { .. }
-        | OrderState::Cancelled
-        | OrderState::Expired => false,
-    }
+    !matches!(state, OrderState::Parked { .. })
 }

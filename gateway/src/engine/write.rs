@@ -128,8 +128,18 @@ async fn still_allowed(work: &Work, current: &Current) -> Result<(), Setback> {
     if work.now_ms() >= execute_by_ms {
         return Err(Setback::park(ParkReason::PastExecuteBy, "the authorization's time is over"));
     }
+    if let Some(why) = &work.se.quarantined {
+        return Err(Setback::park(ParkReason::Quarantined, why.clone()));
+    }
+    let live = work.live()?;
+    if current.granted.kind == WriteKind::SdKeyset
+        && current.granted.prior.is_some_and(|prior| prior != live.kvn)
+    {
+        let detail =
+            format!("the SE is at key set {}, not at the one authorized to be replaced", live.kvn);
+        return Err(Setback::park(ParkReason::Policy, detail));
+    }
     if current.granted.kind == WriteKind::AppKey {
-        let live = work.live()?;
         if let Some(party) = not_admitted(work, &live) {
             let detail = format!("the live key set may be known to {party}");
             return Err(Setback::park(ParkReason::Policy, detail));
@@ -142,9 +152,12 @@ async fn still_allowed(work: &Work, current: &Current) -> Result<(), Setback> {
     Ok(())
 }
 
-/// The first party that may know the key set although the tenant's policy does not admit it.
+/// The first party that may know the key set although the tenant's policy does not admit it. A tenant that is no longer configured
+/// admits nobody.
 fn not_admitted(work: &Work, live: &LiveKeySet) -> Option<String> {
-    let tenant = work.app.settings.tenants.iter().find(|tenant| tenant.id == work.order.tenant)?;
+    let Some(tenant) = work.app.settings.tenant(&work.order.tenant) else {
+        return Some("parties a tenant that is not configured never admitted".into());
+    };
     live.known_to.iter().find(|party| !tenant.app_key_max_known_to.contains(party)).cloned()
 }
 

@@ -178,6 +178,13 @@ fn check_references(settings: &Settings) -> Result<(), SettingsError> {
         if settings.tenant(&route.tenant).is_none() {
             return missing("tenant", &route.tenant);
         }
+        if settings.se_profile(&route.profile).is_some_and(|profile| !profile.level.has_r_mac()) {
+            let why = format!(
+                "SE profile `{}` has no R-MAC, so nothing done to its SEs could be proven",
+                route.profile
+            );
+            return Err(mismatch(path(), why));
+        }
         if settings.se_profile(&route.profile).is_none() {
             return missing("SE profile", &route.profile);
         }

@@ -72,6 +72,9 @@ pub enum ConsumeError {
     /// The order's new state is not `Authorized` with exactly the writes granted.
     #[error("the order's state does not carry the writes granted")]
     Mismatch,
+    /// Another order's key writes to the SE have not ended.
+    #[error("another order's key writes to this secure element have not ended")]
+    SeBusy,
     /// The order changed meanwhile, or is authorized already.
     #[error("the order changed meanwhile")]
     Conflict,
@@ -180,6 +183,7 @@ impl From<CommitError> for ConsumeError {
         match error {
             CommitError::Conflict { what: Conflict::TokenSpent } => ConsumeError::Replayed,
             CommitError::Conflict { what: Conflict::SeqStale } => ConsumeError::StaleSeq,
+            CommitError::Conflict { what: Conflict::SeBusy } => ConsumeError::SeBusy,
             CommitError::Conflict { .. } => ConsumeError::Conflict,
             CommitError::Unavailable(error) => ConsumeError::Unavailable(error),
             CommitError::UnknownOutcome => ConsumeError::UnknownOutcome,

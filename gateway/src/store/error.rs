@@ -78,6 +78,9 @@ pub enum Conflict {
     /// The notification is known.
     #[error("the notification was taken in before")]
     NotificationKnown,
+    /// Another order holds an authorization for key writes to the SE and has not ended.
+    #[error("another order's key writes to this secure element have not ended")]
+    SeBusy,
     /// The token's number is not above the highest consumed of its issuer and terminal.
     #[error("the token's number is not above the highest of its terminal")]
     SeqStale,

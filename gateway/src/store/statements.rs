@@ -74,6 +74,12 @@ pub(super) fn consume(db: &Connection, consumption: &Consumption) -> Result<(), 
         db.prepare_cached(high_water)?.execute(params![issuer, terminal, seq.to_be_bytes()])?,
         Conflict::SeqStale,
     )?;
+    // One order at a time writes keys to an SE, parked ones included: what was planned for it stays true until it ends.
+    let busy = "SELECT 1 FROM orders JOIN authorizations ON order_id = id
+                WHERE tenant = $1 AND se = $2 AND open = 1 AND id <> $3";
+    if db.prepare_cached(busy)?.exists(params![order.tenant, order.se, order.id.as_bytes()])? {
+        return Err(Refused::Conflict(Conflict::SeBusy));
+    }
     let row = "INSERT INTO authorizations VALUES ($1, $2) ON CONFLICT DO NOTHING";
     one(
         db.prepare_cached(row)?.execute(params![order.id.as_bytes(), json(authorization)?])?,

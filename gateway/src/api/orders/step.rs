@@ -6,7 +6,6 @@ use axum::{
 };
 use order::{OrderEvent, OrderState, Owner, transition};
 use serde_json::json;
-use uuid::Uuid;
 
 use super::{OrderView, find};
 use crate::{
@@ -22,14 +21,15 @@ use crate::{
 /// The engine may change the order at the same time; after so many tries the caller tries again.
 const TRIES_MAX: usize = 8;
 
-/// Withdraws an order; its key material is erased.
+/// Withdraws an order.
 pub(super) async fn cancel(
     State(app): State<App>,
     Caller(principal): Caller,
     Path(id): Path<String>,
 ) -> Result<Answer<OrderView>, Problem> {
     let order = take(&app, &principal, &id, &OrderEvent::Cancelled, Kind::Cancelled).await?;
-    erase_payload(&app, order.payload).await;
+    // The engine erases the key material.
+    app.engine.wake(order.id);
     Ok(Answer(OrderView::from(&order)))
 }
 
@@ -79,12 +79,4 @@ async fn take(
         }
     }
     Err(Problem::new(Word::IllegalState, "the order is changing now; try again"))
-}
-
-/// The order has ended, so its key material is of no more use.
-async fn erase_payload(app: &App, payload: Option<Uuid>) {
-    let Some(payload) = payload else { return };
-    if let Err(cause) = app.custody.erase_payload(payload).await {
-        tracing::warn!(%cause, %payload, "a cancelled order's payload is still sealed in custody");
-    }
 }
