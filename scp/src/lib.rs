@@ -47,6 +47,7 @@ pub mod outbound;
 pub mod permit;
 pub mod profile;
 pub mod scp03;
+pub mod scp80;
 pub mod status;
 pub mod tlv;
 
