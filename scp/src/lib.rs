@@ -1,4 +1,5 @@
-//! GlobalPlatform on the wire: SCP03, content management, and the gate in front of key writes.
+//! GlobalPlatform on the wire: SCP03, content management, the gate in front of key writes, and
+//! SCP80 as a pipe below it.
 //!
 //! "CS" is the GlobalPlatform Card Specification 2.3.1, "AmdD" its Amendment D 1.1.1 (SCP03).
 //!
@@ -19,7 +20,7 @@
 //!
 //! * Secrecy of a new key from whoever knows the key set it is written under.
 //! * That a command was executed: only an answer with a valid R-MAC says so.
-//! * SCP80, SCP11, delegated management: not supported, and refused by name.
+//! * SCP11, delegated management: not supported, and refused by name.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

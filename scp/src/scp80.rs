@@ -9,7 +9,7 @@
 //! * Every packet has a cryptographic checksum, the proof of receipt too. What authenticates
 //!   nothing (redundancy checks, no check at all) is refused by name.
 //! * Legacy ciphers and counters nobody compares are refused by name unless the
-//!   [`security::PacketProfile`] admits them.
+//!   [`profile::PacketProfile`] admits them.
 //! * An unauthenticated proof of receipt is an error, whatever it says.
 //!
 //! # What is not promised
@@ -21,6 +21,7 @@
 
 pub mod packet;
 pub mod parts;
+pub mod profile;
 mod protection;
 pub mod receipt;
 pub mod script;

@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::profile::PacketProfile;
 use super::protection::{CHECKSUM, Frame, Opened, ProtectionError};
-use super::security::{KeyReference, PacketProfile, Security, SecurityError, SecurityParameters};
+use super::security::{KeyReference, Security, SecurityError, SecurityParameters};
 use crate::hexadecimal::{array, serde_as_text};
 
 /// CHL: SPI, KIc, KID, TAR, CNTR, PCNTR and the checksum.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::security::PacketProfile;
+use super::profile::PacketProfile;
 
 /// Bytes of user data in one short message (TS 23.040 §9.2.3.24).
 pub const MESSAGE_MOST: usize = 140;
