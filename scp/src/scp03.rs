@@ -13,6 +13,7 @@ mod cryptogram;
 pub mod derivations;
 pub mod initiate;
 mod kdf;
+mod one_pass;
 mod script;
 pub mod session_keys;
 pub mod typed;

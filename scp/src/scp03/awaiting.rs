@@ -112,13 +112,13 @@ impl<O: Origin> Awaiting<O> {
         if answers.len() > sent.len() {
             return Err(ChannelError::TooManyAnswers { got: answers.len(), sent: sent.len() });
         }
-        let keys = session.keys.schedules();
         let complete = answers.len() == sent.len();
         let mut opened = Vec::with_capacity(answers.len());
         for (index, (sent, answer)) in sent.iter().zip(answers).enumerate() {
             let Sent { command, chain, counter } = sent;
-            let answered = wrapping::open(&keys, session.protection, chain, *counter, answer)
-                .map_err(|fault| ChannelError::CardMisbehaved { index, fault })?;
+            let answered =
+                wrapping::open(&session.keys, session.protection, chain, *counter, answer)
+                    .map_err(|fault| ChannelError::CardMisbehaved { index, fault })?;
             session.tracker.learn(command, &answered);
             opened.push(answered);
         }

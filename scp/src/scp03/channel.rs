@@ -1,6 +1,7 @@
 //! An open Secure Channel: commands go in plain and come out wrapped, answers the other way.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use thiserror::Error;
 
@@ -8,7 +9,7 @@ use super::awaiting::Sent;
 pub use super::awaiting::{Answered, Awaiting, ChannelError, Unwrapped};
 use super::derivations::{Custody, Origin, Typed, sealed::Wrapped as _};
 pub use super::script::{SCRIPT_COMMANDS_MOST, Script};
-use super::session_keys::SessionKeys;
+use super::session_keys::Schedules;
 use super::wrapping::{self, Chain, Protection};
 pub use super::wrapping::{AnswerFault, CommandFault};
 use crate::aid::Aid;
@@ -23,7 +24,8 @@ pub const SESSION_COMMANDS_MOST: u32 = 16_384;
 
 /// What a channel keeps between scripts.
 pub(crate) struct Session<O: Origin> {
-    pub(crate) keys: Box<SessionKeys<O>>,
+    pub(crate) keys: Box<Schedules>,
+    pub(crate) origin: PhantomData<O>,
     pub(crate) protection: Protection,
     pub(crate) chain: Chain,
     /// Commands wrapped so far, which is the encryption counter of the last of them.
@@ -166,7 +168,6 @@ impl<O: Origin> Channel<O> {
         gate: Gate,
     ) -> Result<(Awaiting<O>, Wrapped), WrapError> {
         let mut session = self.session;
-        let keys = session.keys.schedules();
         let mut strongest = Effect::Read;
         let mut sent = Vec::with_capacity(commands.len());
         let mut wrapped = Vec::with_capacity(commands.len());
@@ -175,9 +176,14 @@ impl<O: Origin> Channel<O> {
             gate.admit(index, effect)?;
             strongest = strongest.max(effect);
             let counter = session.next_counter()?;
-            let secured =
-                wrapping::secure(&keys, session.protection, &session.chain, counter, &command)
-                    .map_err(|fault| WrapError::Command { index, fault })?;
+            let secured = wrapping::secure(
+                &session.keys,
+                session.protection,
+                &session.chain,
+                counter,
+                &command,
+            )
+            .map_err(|fault| WrapError::Command { index, fault })?;
             session.chain = secured.chain;
             sent.push(Sent { command, chain: secured.chain, counter });
             wrapped.push(secured.bytes);
@@ -257,11 +263,14 @@ impl<O: Origin> fmt::Debug for Channel<O> {
 impl<O: Origin> Channel<O> {
     /// A channel of known keys for the tests of this crate.
     pub(crate) fn for_test(level: SecurityLevel, session_hash: [u8; 32]) -> Channel<O> {
+        use super::session_keys::SessionKeys;
         use crate::effect::ContentRules;
+        use crate::keyset::version::KeyLength;
         use crate::profile::Mode;
         let target = Aid::ISSUER_SECURITY_DOMAIN;
         let session = Session {
-            keys: SessionKeys::zero(crate::keyset::version::KeyLength::Aes128),
+            keys: SessionKeys::<O>::zero(KeyLength::Aes128).schedules(),
+            origin: PhantomData,
             protection: Protection { level, mode: Mode::S8 },
             chain: [0; 16],
             commands: 0,

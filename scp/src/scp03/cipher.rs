@@ -1,18 +1,18 @@
 //! AES in the three forms SCP03 needs: CMAC, CBC, and single blocks (AmdD §4.1).
 
 use aes::{Aes128, Aes192, Aes256};
-use cbc::{Decryptor, Encryptor};
+use cbc::Decryptor;
 use cipher::block_padding::NoPadding;
-use cipher::{BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit};
+use cipher::{BlockCipherEncrypt, BlockModeDecrypt, InnerIvInit, KeyInit};
 use cmac::digest::InnerInit;
 use cmac::{Cmac, Mac};
 
+use super::one_pass::OnePass;
 use super::session_keys::SessionKey;
 
 pub(crate) const BLOCK: usize = 16;
 
-/// The expanded schedule of one session key. It lives as long as one script takes to wrap or
-/// unwrap, and is erased when dropped.
+/// The expanded schedule of one key, erased when dropped.
 pub(crate) enum Cipher {
     Aes128(Aes128),
     Aes192(Aes192),
@@ -55,17 +55,23 @@ impl Cipher {
         block.into()
     }
 
-    /// CBC in place. `None`, with the buffer as it was, unless the data is whole blocks.
-    #[must_use]
-    pub(crate) fn encrypt_cbc(&self, icv: [u8; BLOCK], data: &mut [u8]) -> Option<()> {
-        let length = data.len();
-        with!(self, aes => {
-            let mode = Encryptor::inner_iv_init(aes, &icv.into());
-            mode.encrypt_padded::<NoPadding>(data, length).ok().map(|_| ())
-        })
+    /// The subkey that CMAC mixes into a last block which is not whole (NIST SP 800-38B §6.1).
+    pub(crate) fn cmac_subkey(&self) -> [u8; BLOCK] {
+        let double = |block: u128| if block >> 127 == 0 { block << 1 } else { block << 1 ^ 0x87 };
+        double(double(u128::from_be_bytes(self.encrypt_block([0; BLOCK])))).to_be_bytes()
     }
 
-    /// CBC in place, the other way. `None` unless the data is whole blocks.
+    /// Encrypts under this key and MACs under the other. `None` unless they are equally long.
+    pub(crate) fn encrypt_and_mac(&self, mac: &Cipher, pass: OnePass<'_>) -> Option<[u8; BLOCK]> {
+        match (self, mac) {
+            (Cipher::Aes128(enc), Cipher::Aes128(mac)) => Some(pass.run(enc, mac)),
+            (Cipher::Aes192(enc), Cipher::Aes192(mac)) => Some(pass.run(enc, mac)),
+            (Cipher::Aes256(enc), Cipher::Aes256(mac)) => Some(pass.run(enc, mac)),
+            _ => None,
+        }
+    }
+
+    /// CBC decryption in place. `None` unless the data is whole blocks.
     #[must_use]
     pub(crate) fn decrypt_cbc(&self, icv: [u8; BLOCK], data: &mut [u8]) -> Option<()> {
         with!(self, aes => {

@@ -4,6 +4,7 @@ mod answer;
 mod error;
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -15,7 +16,7 @@ use super::channel::{Channel, Session};
 use super::cipher::BLOCK;
 use super::cryptogram::{Side, cryptogram};
 use super::derivations::{Answer, Derivations, Origin, sealed::Wrapped};
-use super::session_keys::SessionKeys;
+use super::session_keys::Schedules;
 use super::wrapping::Protection;
 use crate::aid::Aid;
 use crate::apdu::{CommandApdu, split_answer};
@@ -67,7 +68,8 @@ pub(crate) struct Offer {
 /// The SE has proved that it holds the keys.
 pub struct CardVerified<O: Origin> {
     offer: Offer,
-    keys: Box<SessionKeys<O>>,
+    keys: Box<Schedules>,
+    origin: PhantomData<O>,
 }
 
 /// EXTERNAL AUTHENTICATE has been made and not been answered.
@@ -212,7 +214,7 @@ impl Challenged {
     /// Whether the SE holds the keys of this answer. A probe that goes no further.
     #[must_use]
     pub fn card_cryptogram_matches<O: Origin>(&self, answer: &Answer<O>) -> bool {
-        self.offer.card_cryptogram_matches(&answer.keys)
+        self.offer.card_cryptogram_matches(&answer.keys.schedules())
     }
 
     /// Verifies the card cryptogram, and the card challenge where it can be foretold.
@@ -229,7 +231,8 @@ impl Challenged {
             let (what, why) = ("session keys", "not of the length the profile gives");
             return Err(ApiMisuse::Invalid { what, why }.into());
         }
-        if !offer.card_cryptogram_matches(&answer.keys) {
+        let keys = answer.keys.schedules();
+        if !offer.card_cryptogram_matches(&keys) {
             return Err(InitiateFault::Cryptogram.into());
         }
         if derivations.foretell_card_challenge() {
@@ -242,7 +245,7 @@ impl Challenged {
                 return Err(InitiateFault::PseudoRandomChallenge.into());
             }
         }
-        Ok(CardVerified { offer, keys: answer.keys })
+        Ok(CardVerified { offer, keys, origin: PhantomData })
     }
 }
 
@@ -252,9 +255,9 @@ impl Offer {
         hash.chain_update(self.card_challenge.as_bytes()).finalize().into()
     }
 
-    fn card_cryptogram_matches<O: Origin>(&self, keys: &SessionKeys<O>) -> bool {
-        let s_mac = keys.schedules().mac;
-        let expected = cryptogram(Side::Card, &s_mac, &self.host_challenge, &self.card_challenge);
+    fn card_cryptogram_matches(&self, keys: &Schedules) -> bool {
+        let (host, card) = (&self.host_challenge, &self.card_challenge);
+        let expected = cryptogram(Side::Card, &keys.mac, host, card);
         let expected = self.card_cryptogram.mode().cut(&expected);
         expected.ct_eq(self.card_cryptogram.as_bytes()).into()
     }
@@ -269,12 +272,11 @@ impl<O: Origin> CardVerified<O> {
         self,
         level: SecurityLevel,
     ) -> Result<(Authenticating<O>, O::Wrapped), ApiMisuse> {
-        let CardVerified { offer, keys } = self;
+        let CardVerified { offer, keys, origin } = self;
         if let Some(i) = offer.i.filter(|i| !level_is_offered(*i, level)) {
             return Err(ApiMisuse::Level { level, i });
         }
-        let s_mac = keys.schedules().mac;
-        let proof = cryptogram(Side::Host, &s_mac, &offer.host_challenge, &offer.card_challenge);
+        let proof = cryptogram(Side::Host, &keys.mac, &offer.host_challenge, &offer.card_challenge);
         // Always MACed and never encrypted; the first link of the chain (AmdD §6.2.3).
         let mode = offer.host_challenge.mode();
         let lc = match mode {
@@ -283,10 +285,11 @@ impl<O: Origin> CardVerified<O> {
         };
         let mut command = vec![0x84, 0x82, level.to_byte(), 0x00, lc];
         command.extend_from_slice(mode.cut(&proof));
-        let chain = s_mac.cmac(&[&[0; BLOCK], &command]);
+        let chain = keys.mac.cmac(&[&[0; BLOCK], &command]);
         command.extend_from_slice(mode.cut(&chain));
         let session = Session {
             keys,
+            origin,
             protection: Protection { level, mode },
             chain,
             commands: 0,

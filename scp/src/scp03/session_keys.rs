@@ -3,9 +3,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::cipher::Cipher;
+use super::cipher::{BLOCK, Cipher};
 use super::derivations::{Origin, Typed};
 use crate::keyset::version::KeyLength;
 
@@ -81,12 +81,14 @@ impl<O: Origin> SessionKeys<O> {
         }
     }
 
-    pub(crate) fn schedules(&self) -> Schedules {
-        Schedules {
+    pub(crate) fn schedules(&self) -> Box<Schedules> {
+        let mac = Cipher::new(&self.mac);
+        Box::new(Schedules {
             enc: Cipher::new(&self.enc),
-            mac: Cipher::new(&self.mac),
+            mac_subkey: Zeroizing::new(mac.cmac_subkey()),
+            mac,
             rmac: Cipher::new(&self.rmac),
-        }
+        })
     }
 }
 
@@ -116,10 +118,10 @@ impl<O: Origin> fmt::Debug for SessionKeys<O> {
     }
 }
 
-/// The expanded session keys, made anew for each script: one expansion a script costs less than
-/// a long-lived copy of every schedule, in memory and in what could leak.
+/// The expanded session keys, made once a session. The keys themselves are erased by then.
 pub(crate) struct Schedules {
     pub(crate) enc: Cipher,
     pub(crate) mac: Cipher,
+    pub(crate) mac_subkey: Zeroizing<[u8; BLOCK]>,
     pub(crate) rmac: Cipher,
 }

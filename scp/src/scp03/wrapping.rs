@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::channel::Answered;
 use super::cipher::BLOCK;
+use super::one_pass::OnePass;
 use super::session_keys::Schedules;
 use crate::apdu::{CommandApdu, DATA_MOST, push_lc, push_le, split_answer};
 use crate::profile::{Mode, SecurityLevel};
@@ -89,15 +90,15 @@ pub(crate) fn secure(
     push_lc(&mut bytes, lc, extended);
     let header = bytes.len();
     bytes.extend_from_slice(command.data());
-    if encrypted {
+    let chain = if encrypted {
         let padded = bytes.len().saturating_add(padding);
         bytes.push(0x80);
         bytes.resize(padded, 0x00);
-        let icv = keys.enc.encrypt_block(u128::from(counter).to_be_bytes());
-        let data = bytes.get_mut(header..).ok_or(CommandFault::TooLong)?;
-        keys.enc.encrypt_cbc(icv, data).ok_or(CommandFault::TooLong)?;
-    }
-    let chain = c_mac(keys, chain, &class, &bytes);
+        encrypt_and_mac(keys, chain, counter, &class, bytes.split_at_mut(header))
+            .ok_or(CommandFault::TooLong)?
+    } else {
+        c_mac(keys, chain, &class, &bytes)
+    };
     bytes.extend_from_slice(mode.cut(&chain));
     push_le(&mut bytes, command.le(), extended);
     Ok(Secured { bytes, chain })
@@ -107,6 +108,29 @@ pub(crate) fn secure(
 fn c_mac(keys: &Schedules, chain: &Chain, class: &SecuredClass, command: &[u8]) -> Chain {
     let behind_class = command.get(1..).unwrap_or_default();
     keys.mac.cmac(&[chain, &[class.maced], behind_class])
+}
+
+/// Encrypts the data, whole blocks of it, and MACs the command as [`c_mac`] does.
+fn encrypt_and_mac(
+    keys: &Schedules,
+    chain: &Chain,
+    counter: u32,
+    class: &SecuredClass,
+    (header, data): (&mut [u8], &mut [u8]),
+) -> Option<Chain> {
+    let mut maced = [0; BLOCK];
+    maced.iter_mut().zip(header.iter()).for_each(|(to, from)| *to = *from);
+    *maced.first_mut()? = class.maced;
+    let (data, []) = data.as_chunks_mut() else { return None };
+    let pass = OnePass {
+        counter: u128::from(counter).to_be_bytes(),
+        chain: *chain,
+        header: maced,
+        header_length: header.len(),
+        data,
+        subkey: *keys.mac_subkey,
+    };
+    keys.enc.encrypt_and_mac(&keys.mac, pass)
 }
 
 /// The class byte as it is MACed and as it is sent: secure messaging announced, ISO secure
@@ -198,7 +222,7 @@ mod tests {
         Protection { level, mode: Mode::S8 }
     }
 
-    fn schedules(entry: &Value) -> Schedules {
+    fn schedules(entry: &Value) -> Box<Schedules> {
         let mut keys = SessionKeys::<Typed>::zero(KeyLength::Aes128);
         for (key, name) in
             [(&mut keys.enc, "s_enc"), (&mut keys.mac, "s_mac"), (&mut keys.rmac, "s_rmac")]
