@@ -153,11 +153,11 @@ mod tests {
 
     #[test]
     fn the_hash_depends_on_where_a_command_ends() {
-        let one = Outbound::new(vec![vec![1, 2], vec![3]], Effect::Read);
-        let other = Outbound::new(vec![vec![1], vec![2, 3]], Effect::Read);
-        assert_ne!(one.sha256(), other.sha256());
-        assert_eq!(one.clone().then(other.clone()).commands().len(), 4);
+        let one = || Outbound::new(vec![vec![1, 2], vec![3]], Effect::Read);
+        let other = || Outbound::new(vec![vec![1], vec![2, 3]], Effect::Read);
+        assert_ne!(one().sha256(), other().sha256());
+        assert_eq!(one().then(other()).commands().len(), 4);
         let write = Outbound::new(vec![vec![9]], Effect::KeyWrite);
-        assert_eq!(one.then(write).then(other).effect(), Effect::KeyWrite);
+        assert_eq!(one().then(write).then(other()).effect(), Effect::KeyWrite);
     }
 }

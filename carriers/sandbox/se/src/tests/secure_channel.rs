@@ -186,22 +186,3 @@ fn what_tools_ask_first() {
     assert_eq!(send(&mut se, "80FE0000").1, 0x6D00);
     assert_eq!(send(&mut se, "00F28002024F00").1, 0x6E00);
 }
-
-/// Only what was measured on an otherwise idle machine means anything.
-#[test]
-#[ignore = "a measurement, to be run alone"]
-fn speed() {
-    let mut se = new_se();
-    let mut session = open(&mut se, ISD, &Keys::issuer(), 0x33);
-    let count = 100_000;
-    let commands: Vec<_> =
-        (0..count).map(|_| session.wrap(0x80, 0xF2, 0x80, 0x02, &[0x4F, 0x00])).collect();
-    se.hand_over();
-    let start = std::time::Instant::now();
-    for command in &commands {
-        assert!(se.transmit(command).ends_with(&[0x90, 0x00]));
-    }
-    let per_second = f64::from(count) / start.elapsed().as_secs_f64();
-    println!("{per_second:.0} wrapped APDUs a second at level 33");
-    assert!(per_second > 20_000.0);
-}
