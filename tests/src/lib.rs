@@ -1,5 +1,7 @@
 //! What every proof shares: the real binary, one JSON document from it, and a look at the project's own text.
 
+pub mod figures;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
