@@ -12,13 +12,18 @@ mod liar;
 #[path = "ambiguity/lie.rs"]
 mod lie;
 
-use std::{collections::BTreeMap, fs, process::Command, sync::Arc, time::Duration, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aws_lc_rs::rand;
 use gateway::{audit::Record, store::OrderRecord};
 use order::OrderState;
 use se::{Factory, SecureElement};
 use serde_json::json;
+use tests::figures;
 use uuid::Uuid;
 
 use crate::{
@@ -86,10 +91,9 @@ async fn every_verdict_is_true_of_the_secure_element() {
 
 /// The whole matrix, then the storms.
 fn cells() -> Vec<Cell> {
-    let full = std::env::var("TESTS_FULL").is_ok_and(|value| value == "1");
     let storms =
         std::env::var("TESTS_SEEDS").ok().and_then(|value| value.parse().ok()).unwrap_or(STORMS);
-    let cuts: Vec<usize> = if full { (0..CUTS_FULL).collect() } else { CUTS.to_vec() };
+    let cuts: Vec<usize> = if figures::full() { (0..CUTS_FULL).collect() } else { CUTS.to_vec() };
     let mut cells = Vec::new();
     for (at, product) in PRODUCTS.iter().enumerate() {
         for target in targets(product) {
@@ -277,16 +281,11 @@ fn report(cells: &[Cell], judgements: &[Judgement]) {
     let (orders, sent) = (cells.len(), sum(|it| it.sent));
     let (applied, not_applied) = (sum(|it| it.applied), sum(|it| it.not_applied));
     let storms = cells.iter().filter(|cell| matches!(cell.plan, Plan::Storm { .. })).count();
-    let figures = json!({
+    let measured = json!({
         "orders": orders, "storms": storms, "key_scripts_sent": sent, "applied": applied,
         "not_applied": not_applied, "confirmed": confirmed, "parked": orders as u64 - confirmed, "wrong": wrong,
     });
-    write_figures(&figures, storms);
-    println!(
-        "ambiguity: {orders} orders ({storms} storms), {sent} key scripts sent, {applied} Applied, {not_applied} NotApplied, \
-         {confirmed} Confirmed, {} Parked, {wrong} wrong",
-        orders as u64 - confirmed,
-    );
+    figures::publish("ambiguity", None, &measured);
     assert_eq!(wrong, 0, "see WRONG above");
     for (cell, judgement) in cells.iter().zip(judgements) {
         // Otherwise a gateway that parks everything would pass.
@@ -298,16 +297,4 @@ fn report(cells: &[Cell], judgements: &[Judgement]) {
             );
         }
     }
-}
-
-fn write_figures(figures: &serde_json::Value, seeds: usize) {
-    let commit =
-        Command::new("git").args(["rev-parse", "HEAD"]).current_dir(tests::root()).output();
-    let commit = commit
-        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        .unwrap_or_default();
-    let directory = tests::root().join("target/figures");
-    fs::create_dir_all(&directory).expect("a folder");
-    let document = json!({ "seed": format!("0..{seeds}"), "commit": commit, "figures": figures });
-    fs::write(directory.join("ambiguity.json"), document.to_string()).expect("the figures");
 }
