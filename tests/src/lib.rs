@@ -39,6 +39,8 @@ pub fn run(arguments: &[&str]) -> Output {
     Command::new(madoguchi())
         .args(arguments)
         .env("NO_COLOR", "1")
+        // Every log level is meant to be safe to paste in public, so the proofs look at the loudest.
+        .env("MADOGUCHI_LOG", "trace")
         .stdin(Stdio::null())
         .output()
         .expect("the binary starts")
