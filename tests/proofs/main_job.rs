@@ -9,7 +9,7 @@ use std::{
 
 use aws_lc_rs::{digest, signature};
 use serde_json::Value;
-use tests::{document, files, run};
+use tests::{document, files, holds_any, run, secrets};
 
 /// One run serves every check of this file; the checks read what it left.
 fn kept() -> (Value, PathBuf) {
@@ -152,12 +152,7 @@ fn what_keep_leaves_is_what_the_document_counted() {
 #[test]
 fn no_secret_is_in_the_store_or_in_a_log() {
     let (document, keep) = kept();
-    let mut canaries: Vec<Vec<u8>> = Vec::new();
-    for order in list(&document, "orders") {
-        let file = keep.join("se").join(format!("{}.se", text(order, "se")));
-        let state: Value = serde_json::from_slice(&fs::read(file).expect("an SE")).expect("JSON");
-        secrets(&state, &mut canaries);
-    }
+    let canaries = secrets(&keep.join("se"));
     let sets = 2 * list(&document, "orders").len();
     assert!(canaries.len() >= 3 * sets, "ISD keys and ours are among the canaries");
     let suspects =
@@ -167,38 +162,8 @@ fn no_secret_is_in_the_store_or_in_a_log() {
     }
     for path in suspects {
         let bytes = fs::read(&path).expect("a kept file");
-        for canary in &canaries {
-            let lower = hex::encode(canary);
-            let upper = hex::encode_upper(canary);
-            for needle in [canary.as_slice(), lower.as_bytes(), upper.as_bytes()] {
-                let found = bytes.windows(needle.len()).any(|window| window == needle);
-                assert!(!found, "a secret is in {}", path.display());
-            }
-        }
+        assert!(!holds_any(&bytes, &canaries), "a secret is in {}", path.display());
     }
-}
-
-/// Every static key and every private value of an SE's file.
-fn secrets(state: &Value, found: &mut Vec<Vec<u8>>) {
-    match state {
-        Value::Array(items) => items.iter().for_each(|item| secrets(item, found)),
-        Value::Object(members) => {
-            for (name, value) in members {
-                match (name.as_str(), value) {
-                    ("keys", Value::Array(keys)) => found.extend(keys.iter().filter_map(bytes)),
-                    ("p" | "q" | "d_mod_p" | "d_mod_q" | "q_inverse", value) => {
-                        found.extend(bytes(value))
-                    }
-                    (_, value) => secrets(value, found),
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-fn bytes(value: &Value) -> Option<Vec<u8>> {
-    hex::decode(value.as_str()?).ok()
 }
 
 /// Any host can look: the carrier's key set is gone from our domain, ours is there.

@@ -9,14 +9,14 @@ use sandbox::{
     progress::Progress,
     tsm::Fault,
 };
-use tests::madoguchi;
+use tests::{holds_any, madoguchi, secrets};
 
 async fn platform(directory: &tempfile::TempDir, known_to: KnownTo) -> Platform {
     let options = PlatformOptions {
         directory: directory.path().to_owned(),
         executable: madoguchi(),
         subscribers_per_base: 1,
-        ses_in_files: false,
+        ses_in_files: true,
         known_to,
         shared_key_set: false,
     };
@@ -128,5 +128,38 @@ async fn a_parked_order_goes_on_with_the_authorization_it_has() {
     assert_ne!(resumed.state, "Parked");
     let order = journey.settled().await.expect("settled");
     assert_eq!(order.state, "Confirmed");
+    platform.stop().await;
+}
+
+/// What the gateway shows to those who may ask: refusals, metrics, the audit trail, with keys of every kind in the run.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_an_error_body_or_a_metric() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let platform = platform(&directory, KnownTo::Carrier).await;
+    let progress = Progress::silent();
+    let journey =
+        Journey::begin(&platform, &progress, &platform.subscribers[0]).await.expect("ordered");
+    journey.prepared().await.expect("prepared");
+    let visit = journey.open(&platform.counter).await.expect("opened");
+    let signed = journey.sign(&platform.counter, &visit, None).expect("signed");
+    let wrong = Signed { token: signed.token.clone(), access_code: "not the code".into() };
+    let mut shown = Vec::new();
+    for offer in [&wrong, &signed, &signed] {
+        shown.push(format!("{:?}", journey.authorize(&platform.counter, offer).await));
+    }
+    assert!(shown[0].contains("T12"), "{}", shown[0]);
+    assert_eq!(journey.settled().await.expect("settled").state, "Confirmed");
+    for path in ["/metrics", "/v1/audit?limit=1000", "/v1/orders", "/v1/nothing", "/v1/key-sets"] {
+        shown.push(platform.shown(path).await.expect("an answer"));
+    }
+    assert!(
+        shown.iter().any(|text| text.contains("madoguchi_requests_total")),
+        "metrics are among them"
+    );
+    let canaries = secrets(&directory.path().join("se"));
+    assert!(canaries.len() > 6, "ISD keys, our keys and the delivered key");
+    for text in &shown {
+        assert!(!holds_any(text.as_bytes(), &canaries), "a secret is shown: {text}");
+    }
     platform.stop().await;
 }

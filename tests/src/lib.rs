@@ -85,3 +85,45 @@ pub fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
     found.sort();
     found
 }
+
+/// Every static key and every private value in the SE files of a folder.
+///
+/// # Panics
+/// When a file is no SE.
+pub fn secrets(folder: &Path) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    for file in files(folder, &[".se"]) {
+        let state = std::fs::read(file).expect("an SE file");
+        collect_secrets(&serde_json::from_slice(&state).expect("JSON"), &mut found);
+    }
+    found
+}
+
+fn collect_secrets(state: &Value, found: &mut Vec<Vec<u8>>) {
+    let bytes = |value: &Value| hex::decode(value.as_str()?).ok();
+    match state {
+        Value::Array(items) => items.iter().for_each(|item| collect_secrets(item, found)),
+        Value::Object(members) => {
+            for (name, value) in members {
+                match (name.as_str(), value) {
+                    ("keys", Value::Array(keys)) => found.extend(keys.iter().filter_map(bytes)),
+                    ("p" | "q" | "d_mod_p" | "d_mod_q" | "q_inverse", value) => {
+                        found.extend(bytes(value));
+                    }
+                    (_, value) => collect_secrets(value, found),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether any of the secrets is in the bytes, as it is or in hexadecimal.
+pub fn holds_any(bytes: &[u8], secrets: &[Vec<u8>]) -> bool {
+    secrets.iter().any(|secret| {
+        let (lower, upper) = (hex::encode(secret), hex::encode_upper(secret));
+        [secret.as_slice(), lower.as_bytes(), upper.as_bytes()]
+            .into_iter()
+            .any(|needle| bytes.windows(needle.len()).any(|window| window == needle))
+    })
+}

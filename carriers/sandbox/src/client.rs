@@ -105,6 +105,15 @@ impl Client {
         self.call(Method::GET, path, Bytes::new()).await
     }
 
+    /// GET of whatever text there is, a refusal's included.
+    ///
+    /// # Errors
+    /// [`CallError::Unreachable`].
+    pub async fn text(&self, path: &str) -> Result<String, CallError> {
+        let body = self.send(Method::GET, path, Bytes::new()).await?.into_body();
+        Ok(String::from_utf8_lossy(&collect(path, body).await?).into_owned())
+    }
+
     /// POST of a JSON object.
     ///
     /// # Errors

@@ -280,6 +280,14 @@ impl Platform {
         Ok(AuditHead { records: audit.size, head: audit.head })
     }
 
+    /// What the gateway answers an auditor's GET, as text.
+    ///
+    /// # Errors
+    /// [`SandboxError::Call`] if there is no answer.
+    pub async fn shown(&self, path: &str) -> Result<String, SandboxError> {
+        Ok(self.auditor.text(path).await?)
+    }
+
     /// ICCIDs of the SEs on which some key write was Unresolved for a time, by the audit chain.
     ///
     /// # Errors
