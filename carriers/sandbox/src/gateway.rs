@@ -158,14 +158,18 @@ fn tail(log: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn files(directory: &Path, script: &str) -> GatewayFiles {
+        // Written by another process: were it open for writing here, a child that another test forks at that moment would hold it
+        // open too, and it could not be started ("text file busy").
         let executable = directory.join("program");
-        fs::write(&executable, script).unwrap();
-        fs::set_permissions(&executable, fs::Permissions::from_mode(0o755)).unwrap();
+        let written = std::process::Command::new("sh")
+            .args(["-c", "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\""])
+            .arg(&executable)
+            .arg(script)
+            .status();
+        assert!(written.unwrap().success());
         GatewayFiles {
             executable,
             config: directory.join("config"),
