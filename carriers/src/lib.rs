@@ -53,6 +53,20 @@ pub enum Mode {
 /// A leg to one carrier's TSM.
 ///
 /// Implementations keep no order state: whatever must survive a restart is the caller's.
+///
+/// Takes what custody's channel wrapped, never what was wrapped with keys somebody typed:
+/// ```compile_fail,E0308
+/// use carriers::{CallId, Carrier, Conversation};
+/// fn send(carrier: &dyn Carrier, conversation: &Conversation, call: &CallId, script: scp::TypedScript) {
+///     let _ = carrier.send_script(conversation, call, script, 1_000);
+/// }
+/// ```
+/// ```
+/// use carriers::{CallId, Carrier, Conversation};
+/// fn send(carrier: &dyn Carrier, conversation: &Conversation, call: &CallId, script: scp::Outbound) {
+///     let _ = carrier.send_script(conversation, call, script, 1_000);
+/// }
+/// ```
 pub trait Carrier: Send + Sync {
     /// Name of the carrier in routes, logs and audit records.
     fn id(&self) -> &str;

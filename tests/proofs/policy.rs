@@ -4,7 +4,8 @@
 use sandbox::{
     client::CallError,
     config::KnownTo,
-    journey::{Journey, Signed},
+    fleet::Subscriber,
+    journey::{Journey, Signed, Visit},
     platform::{Platform, PlatformOptions},
     progress::Progress,
     tsm::Fault,
@@ -21,6 +22,19 @@ async fn platform(directory: &tempfile::TempDir, known_to: KnownTo) -> Platform 
         shared_key_set: false,
     };
     Platform::start(&options, &Progress::silent()).await.expect("the desk stands")
+}
+
+/// An order from its submission to the token the counter signed for it, not yet presented.
+async fn at_the_counter<'a>(
+    platform: &'a Platform,
+    progress: &'a Progress,
+    subscriber: &Subscriber,
+) -> (Journey<'a>, Visit, Signed) {
+    let journey = Journey::begin(platform, progress, subscriber).await.expect("ordered");
+    journey.prepared().await.expect("prepared");
+    let visit = journey.open(&platform.counter).await.expect("opened");
+    let signed = journey.sign(&platform.counter, &visit, None).expect("signed");
+    (journey, visit, signed)
 }
 
 fn code(outcome: Result<(), CallError>) -> String {
@@ -41,11 +55,7 @@ async fn an_identity_key_is_not_written_where_the_carrier_may_know_the_key_set()
     let directory = tempfile::tempdir().expect("a folder");
     let platform = platform(&directory, KnownTo::CustodyOnly).await;
     let progress = Progress::silent();
-    let journey =
-        Journey::begin(&platform, &progress, &platform.subscribers[0]).await.expect("ordered");
-    journey.prepared().await.expect("prepared");
-    let visit = journey.open(&platform.counter).await.expect("opened");
-    let signed = journey.sign(&platform.counter, &visit, None).expect("signed");
+    let (journey, _, signed) = at_the_counter(&platform, &progress, &platform.subscribers[0]).await;
     assert_eq!(code(journey.authorize(&platform.counter, &signed).await), "T13");
     let order = journey.order().await.expect("the order");
     assert_eq!((order.state.as_str(), order.code.as_deref()), ("AwaitingCounter", Some("T13")));
@@ -58,11 +68,8 @@ async fn three_wrong_access_codes_spend_the_token() {
     let directory = tempfile::tempdir().expect("a folder");
     let platform = platform(&directory, KnownTo::Carrier).await;
     let progress = Progress::silent();
-    let journey =
-        Journey::begin(&platform, &progress, &platform.subscribers[0]).await.expect("ordered");
-    journey.prepared().await.expect("prepared");
-    let visit = journey.open(&platform.counter).await.expect("opened");
-    let signed = journey.sign(&platform.counter, &visit, None).expect("signed");
+    let (journey, visit, signed) =
+        at_the_counter(&platform, &progress, &platform.subscribers[0]).await;
     let wrong = Signed { token: signed.token.clone(), access_code: "not the code".into() };
     for _ in 0..3 {
         assert_eq!(code(journey.authorize(&platform.counter, &wrong).await), "T12");
@@ -82,11 +89,7 @@ async fn offers_of_one_token_at_the_same_moment_authorize_once() {
     let directory = tempfile::tempdir().expect("a folder");
     let platform = platform(&directory, KnownTo::Carrier).await;
     let progress = Progress::silent();
-    let journey =
-        Journey::begin(&platform, &progress, &platform.subscribers[0]).await.expect("ordered");
-    journey.prepared().await.expect("prepared");
-    let visit = journey.open(&platform.counter).await.expect("opened");
-    let signed = journey.sign(&platform.counter, &visit, None).expect("signed");
+    let (journey, _, signed) = at_the_counter(&platform, &progress, &platform.subscribers[0]).await;
     let offer = || journey.authorize(&platform.counter, &signed);
     let outcomes = tokio::join!(offer(), offer(), offer(), offer());
     for outcome in [outcomes.0, outcomes.1, outcomes.2, outcomes.3] {
@@ -112,10 +115,7 @@ async fn a_parked_order_goes_on_with_the_authorization_it_has() {
     };
     // The MVNO's SEs are on carrier A's platform.
     let (subscriber, other) = (one("carrier-a"), one("mvno"));
-    let journey = Journey::begin(&platform, &progress, &subscriber).await.expect("ordered");
-    journey.prepared().await.expect("prepared");
-    let visit = journey.open(&platform.counter).await.expect("opened");
-    let signed = journey.sign(&platform.counter, &visit, None).expect("signed");
+    let (journey, _, signed) = at_the_counter(&platform, &progress, &subscriber).await;
     let tsm = platform.tsm("carrier-a").expect("the TSM");
     tsm.arm(&subscriber.iccid, Fault::SwapSe { with: other.iccid });
     assert_eq!(code(journey.authorize(&platform.counter, &signed).await), "accepted");
@@ -137,11 +137,7 @@ async fn no_secret_is_in_an_error_body_or_a_metric() {
     let directory = tempfile::tempdir().expect("a folder");
     let platform = platform(&directory, KnownTo::Carrier).await;
     let progress = Progress::silent();
-    let journey =
-        Journey::begin(&platform, &progress, &platform.subscribers[0]).await.expect("ordered");
-    journey.prepared().await.expect("prepared");
-    let visit = journey.open(&platform.counter).await.expect("opened");
-    let signed = journey.sign(&platform.counter, &visit, None).expect("signed");
+    let (journey, _, signed) = at_the_counter(&platform, &progress, &platform.subscribers[0]).await;
     let wrong = Signed { token: signed.token.clone(), access_code: "not the code".into() };
     let mut shown = Vec::new();
     for offer in [&wrong, &signed, &signed] {
